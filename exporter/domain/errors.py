@@ -1,0 +1,45 @@
+"""Every failure of the world that we know how to meet.
+
+    ExporterError
+     +- ConfigError            the user's configuration: stops at start and names the key         (exit code 2)
+     +- UsageError             the user's command line                                             (exit code 2)
+     +- SourceUnavailable      a power source cannot start here: says why and what to do
+     +- StateError             saved state cannot be read or written
+     +- ListenError            the port cannot be had
+
+A bug of ours is an AssertionError and is not in this tree. A bad line of a log is no error: it is counted.
+"""
+
+
+class ExporterError(Exception):
+    """The root: carries one line that says what is wrong, where, and what to do."""
+
+
+class ConfigError(ExporterError):
+    """The configuration is wrong at `path` (`servers[0].requests.source`)."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(f"{path}: {problem}" if path else problem)
+        self.path = path
+        self.problem = problem
+
+
+class UsageError(ExporterError):
+    """The command line is wrong."""
+
+
+class SourceUnavailable(ExporterError):
+    """A power source cannot start on this machine. `hint` says what would make it work."""
+
+    def __init__(self, reason: str, hint: str = "") -> None:
+        super().__init__(f"{reason} ({hint})" if hint else reason)
+        self.reason = reason
+        self.hint = hint
+
+
+class StateError(ExporterError):
+    """Saved state cannot be read or written."""
+
+
+class ListenError(ExporterError):
+    """The listening address cannot be had."""

@@ -1,0 +1,121 @@
+"""What request sources say: frozen events, the same for every server.
+
+Ids are unique within one server's log. Instants are the best estimate, `*_uncertainty` the half width of the interval in
+which the true instant lies, in seconds. None means that the source cannot know it; it is never guessed.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from exporter.domain.units import Instant
+
+Outcome = Literal["ok", "error", "aborted"]
+Closing = Literal["finish", "abort", "release", "timeout", "reuse", "restart"]
+"""How a request was seen to end: its finish line, an abort line, its slot's release, silence, its id or slot being used
+again, or its server starting anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A request began to occupy the server: execution where the source can tell, else arrival."""
+
+    id: str
+    at: Instant
+    uncertainty: float = 0.0
+    model: str | None = None
+    prompt_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FirstToken:
+    """A started request gave its first output token: prefill ended, decode began."""
+
+    id: str
+    at: Instant
+    uncertainty: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A started request ended.
+
+    Attributes:
+        prompt_tokens: all tokens of the prompt.
+        cached_tokens: those of them that cost no prefill because a cache held them.
+        output_tokens: tokens generated.
+    """
+
+    id: str
+    at: Instant
+    uncertainty: float = 0.0
+    outcome: Outcome = "ok"
+    closing: Closing = "finish"
+    model: str | None = None
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A whole request in one piece of news, from a source that speaks only at the end.
+
+    Attributes:
+        start: when it began to occupy the server: execution where known, else arrival.
+        queued_seconds: time between arrival and `start`, where both are known.
+    """
+
+    id: str
+    start: Instant
+    end: Instant
+    start_uncertainty: float = 0.0
+    end_uncertainty: float = 0.0
+    first_token: Instant | None = None
+    queued_seconds: float = 0.0
+    outcome: Outcome = "ok"
+    model: str | None = None
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A request was served, but nothing says when it ran: it can be counted, never attributed."""
+
+    at: Instant
+    outcome: Outcome = "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerRestarted:
+    """The server started anew at `at`: whatever was running before is over, and ids may be used again."""
+
+    at: Instant
+
+
+RequestEvent = Started | FirstToken | Ended | Completed | Counted | ServerRestarted
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """The line was understood and said this about requests."""
+
+    events: tuple[RequestEvent, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """The line is none of a request reader's business. `reason` names its kind, from a closed set per reader."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """The line looked like a request's but could not be used: information was lost. `reason` is from a closed set."""
+
+    reason: str
+
+
+Heard = Used | Ignored | Dropped

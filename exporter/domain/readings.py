@@ -1,0 +1,66 @@
+"""What power sources say: which devices there are, and one reading at a time."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from exporter.domain.units import Instant, Joules, Watts
+
+DeviceKind = Literal["gpu", "cpu", "dram"]
+Method = Literal["measured", "estimated", "time_proxy"]
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Something that draws power and can be asked about it.
+
+    Attributes:
+        name: short and stable on this machine: `gpu0`, `cpu0`, `dram0`; the label `device`.
+        kind: the label `kind`.
+        uuid: the vendor's identity where there is one, else empty.
+        model: product name, the label `name`.
+        method: `measured` by a sensor, or `estimated` by a model of it.
+        has_counter: whether it has an energy counter.
+        counter_range_joules: where the energy counter wraps to zero; None where it does not.
+        power_window_seconds: the power reading is the mean over this long before it was read; 0 means instant.
+        limit_watts: what it can draw at most, to tell an absurd reading; None where unknown.
+    """
+
+    name: str
+    kind: DeviceKind
+    uuid: str = ""
+    model: str = ""
+    method: Method = "measured"
+    has_counter: bool = False
+    counter_range_joules: float | None = None
+    power_window_seconds: float = 0.0
+    limit_watts: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CounterReading:
+    """The device's energy counter: joules since some moment long ago."""
+
+    device: str
+    at: Instant
+    joules: Joules
+
+
+@dataclass(frozen=True, slots=True)
+class PowerReading:
+    """The device's power."""
+
+    device: str
+    at: Instant
+    watts: Watts
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFailure:
+    """The device was asked and did not answer. `reason` is from a closed set, e.g. `gpu_is_lost`, `not_supported`."""
+
+    device: str
+    at: Instant
+    reason: str
+
+
+Reading = CounterReading | PowerReading | ReadFailure

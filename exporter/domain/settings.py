@@ -1,0 +1,138 @@
+"""The whole configuration as frozen values, with every default. What YAML may say is in exporter/config."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+PowerSourceName = Literal["auto", "nvml", "rapl", "cpu"]
+PolicyName = Literal["time", "tokens", "steps"]
+IdleRule = Literal["active", "exclude"]
+StartAt = Literal["end", "beginning"]
+
+ENERGY_BUCKETS = (
+    0.1,
+    0.2,
+    0.5,
+    1.0,
+    2.0,
+    5.0,
+    10.0,
+    20.0,
+    50.0,
+    100.0,
+    200.0,
+    500.0,
+    1e3,
+    2e3,
+    5e3,
+    1e4,
+    2e4,
+    5e4,
+    1e5,
+    2e5,
+    5e5,
+    1e6,
+)
+DURATION_BUCKETS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+TOKEN_ENERGY_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
+
+
+@dataclass(frozen=True, slots=True)
+class CpuEstimate:
+    """Watts of the `cpu` estimate: idle + (max - idle) x utilisation. None: scaled to the machine's cores."""
+
+    idle_watts: float | None = None
+    max_watts: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PowerSettings:
+    """Where power comes from.
+
+    Attributes:
+        source: one source, or several that run side by side (`nvml` and `rapl`).
+        interval_seconds: between polls, at the fastest.
+        gpus: `all`, or indices, UUIDs and PCI bus ids as text.
+        idle_watts: by device name; overrules what is learned.
+    """
+
+    source: tuple[PowerSourceName, ...] = ("auto",)
+    interval_seconds: float = 0.05
+    gpus: Literal["all"] | tuple[str, ...] = "all"
+    cpu: CpuEstimate = CpuEstimate()
+    idle_watts: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestSettings:
+    """Where one server's requests are told.
+
+    Attributes:
+        source: a reader's name: `vllm`, `llamacpp`, `jsonl`.
+        path: files to follow, each a path or a glob; `-` is standard input.
+        start_at: where to begin in a file that is there before us and was never read.
+        timezone: of stamps that have none: an IANA name, or None for this machine's.
+        options: what only this reader understands (jsonl: `profile`, `fields`, ...), checked by it.
+    """
+
+    source: str
+    path: tuple[str, ...] = ("-",)
+    start_at: StartAt = "end"
+    timezone: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """One inference server. `model` is a fixed name, or None to take it from the log. `gpus` as in PowerSettings."""
+
+    name: str
+    requests: RequestSettings
+    model: str | None = None
+    gpus: Literal["all"] | tuple[str, ...] = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class AttributionSettings:
+    """How energy is split.
+
+    Attributes:
+        policy: which rule. idle: whether requests bear the static power while they run (`active`) or not (`exclude`).
+        slice_seconds: grain of the ledger. settle_seconds: least time after its end that a request settles.
+        horizon_seconds: how long a slice waits for late news.
+    """
+
+    policy: PolicyName = "steps"
+    idle: IdleRule = "active"
+    slice_seconds: float = 0.1
+    settle_seconds: float = 2.0
+    horizon_seconds: float = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class BucketSettings:
+    """Bounds of the histograms, ascending."""
+
+    energy: tuple[float, ...] = ENERGY_BUCKETS
+    duration: tuple[float, ...] = DURATION_BUCKETS
+    energy_per_token: tuple[float, ...] = TOKEN_ENERGY_BUCKETS
+
+
+@dataclass(frozen=True, slots=True)
+class ListenAddress:
+    """Where to serve. Port 0 takes a free one."""
+
+    host: str = "0.0.0.0"  # noqa: S104 - an exporter is there to be scraped from outside its pod
+    port: int = 9460
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All of it. `state_dir` None keeps nothing across restarts."""
+
+    servers: tuple[ServerSettings, ...] = ()
+    listen: ListenAddress = ListenAddress()
+    power: PowerSettings = PowerSettings()
+    attribution: AttributionSettings = AttributionSettings()
+    buckets: BucketSettings = BucketSettings()
+    state_dir: str | None = None

@@ -1,0 +1,226 @@
+"""What the pipeline knows at one instant: frozen, shared by every scraper and page. Reading it changes nothing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from exporter.domain.events import Closing, Outcome
+from exporter.domain.readings import Device, Method
+from exporter.domain.units import Instant, Joules, Watts
+
+Share = Literal["requests", "idle", "unattributed"]
+Phase = Literal["prefill", "decode"]
+Direction = Literal["input", "output"]
+
+
+@dataclass(frozen=True, slots=True)
+class Exemplar:
+    """One request that fell into a bucket."""
+
+    request_id: str
+    value: float
+    at: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class HistogramValue:
+    """A histogram.
+
+    Attributes:
+        bounds: upper bounds of the buckets, ascending, without the infinite one.
+        counts: observations per bucket, not cumulated; one longer than `bounds`.
+        sum: sum of all observations.
+        exemplars: the latest request of each bucket, or None; as long as `counts`.
+    """
+
+    bounds: tuple[float, ...]
+    counts: tuple[int, ...]
+    sum: float
+    exemplars: tuple[Exemplar | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceView:
+    """One device and its books. metered = sum(booked) + unsettled, to rounding.
+
+    Attributes:
+        power_watts: latest power; None while the sensor is silent.
+        idle_watts: learned or configured power with no request running; None until learned.
+        metered_joules: as metered since the books began.
+        booked: as booked, by share.
+        unsettled_joules: metered, in slices still open.
+        sensor_period_seconds: measured update period of what the energy comes from; None until measured.
+        counter_ratio: energy counter over integrated power in the latest full window; None where one is missing.
+        counter_in_use: whether the energy comes from the counter; False where there is none or it is distrusted.
+        interpolated_joules: metered from the counter across a gap in the readings.
+        gap_seconds: time for which no energy is known, because readings failed and no counter covers it.
+        counter_resets: times the counter went back.
+        readings: readings that arrived. failures: those that failed, by reason.
+    """
+
+    device: Device
+    power_watts: Watts | None
+    idle_watts: Watts | None
+    metered_joules: Joules
+    booked: Mapping[Share, Joules]
+    unsettled_joules: Joules
+    sensor_period_seconds: float | None
+    counter_ratio: float | None
+    counter_in_use: bool
+    interpolated_joules: Joules
+    gap_seconds: float
+    counter_resets: int
+    readings: int
+    failures: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelView:
+    """All settled requests of one model on one server."""
+
+    server: str
+    model: str
+    requests: Mapping[Outcome, int]
+    tokens: Mapping[Direction, int]
+    energy: Mapping[Method, HistogramValue]
+    energy_per_output_token: Mapping[Method, HistogramValue]
+    duration: HistogramValue
+    time_to_first_token: HistogramValue
+    phase_joules: Mapping[Phase, Joules]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerView:
+    """One inference server as its requests tell it.
+
+    Attributes:
+        running: requests known to run now.
+        late_joules: what late requests were due but could not be given, because it was booked already.
+        closings: requests closed, by how they were seen to end.
+        duplicates: ends or starts heard twice and counted once.
+        orphans: ends whose start was never heard.
+        settle_seconds: how long after its end a request settles now; follows the source.
+        uncertainty_seconds: running means of how far off starts and ends may be: keys `start`, `end`.
+        policy: the attribution policy in force, e.g. `time`. wanted_policy: the configured one.
+        policy_reason: why they differ; empty where they do not.
+        coefficients: what the policy learned, by term: joules per `step`, `prefill_token`, `decode_token`; watts `static`.
+    """
+
+    server: str
+    running: int
+    late_joules: Joules
+    closings: Mapping[Closing, int]
+    duplicates: int
+    orphans: int
+    settle_seconds: float
+    uncertainty_seconds: Mapping[Literal["start", "end"], float]
+    policy: str
+    wanted_policy: str
+    policy_reason: str
+    coefficients: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class SettledRequest:
+    """A request whose energy is booked.
+
+    Attributes:
+        joules: all of it. joules_by_device: the same by device name.
+        late_joules: what it was due beyond that, but had been booked already.
+    """
+
+    server: str
+    model: str
+    id: str
+    start: Instant
+    end: Instant
+    outcome: Outcome
+    method: Method
+    joules: Joules
+    joules_by_device: Mapping[str, Joules]
+    late_joules: Joules
+    prompt_tokens: int | None
+    output_tokens: int | None
+    time_to_first_token_seconds: float | None
+    queued_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything, at `at`."""
+
+    at: Instant
+    devices: tuple[DeviceView, ...]
+    models: tuple[ModelView, ...]
+    servers: tuple[ServerView, ...]
+    recent: tuple[SettledRequest, ...] = ()
+    label_overflows: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceView:
+    """How one power source is doing.
+
+    Attributes:
+        name: `nvml`, `rapl`, `cpu`. counter: whether an energy counter is read.
+        interval_seconds: the present time between polls, longer than configured while its calls are slow.
+        call_seconds: smoothed duration of one round of calls.
+        up: whether its last round got an answer from any device.
+        refusals: why sources tried before it were not used, by name.
+    """
+
+    name: str
+    counter: bool
+    method: Method
+    interval_seconds: float
+    call_seconds: float
+    up: bool
+    refusals: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LogView:
+    """How reading one server's log is going.
+
+    Attributes:
+        lines: by (`used`, ``) or (`ignored` | `dropped`, reason).
+        files: followed now. bytes: read since start. rotations: files seen to rotate. lag_bytes: not read yet.
+        problems: by path, what keeps a file from being read, in words for a person.
+    """
+
+    server: str
+    lines: Mapping[tuple[str, str], int]
+    files: int
+    bytes: int
+    rotations: int
+    lag_bytes: int
+    problems: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The exporter's own state, beside the data and never mixed with it.
+
+    Attributes:
+        cpu_seconds: user and system time of this process. memory_bytes: resident. start: when it started.
+        clock_steps: times somebody set the wall clock. checkpoint_failures: times the state could not be saved.
+        faults: exceptions caught by the supervisor, by stage: each one a bug.
+    """
+
+    version: str
+    start: Instant
+    cpu_seconds: float
+    memory_bytes: int
+    clock_steps: int
+    checkpoint_failures: int
+    sources: tuple[SourceView, ...]
+    logs: tuple[LogView, ...]
+    faults: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What `/metrics` shows: the books as they were last made durable, and the exporter's health now."""
+
+    snapshot: Snapshot
+    health: Health

@@ -1,0 +1,1 @@
+"""[2] The ledger: timeline, slices, watermark. Pure."""

@@ -1,0 +1,1 @@
+"""[5] The metric catalogue, each family once; snapshot -> exposition. Pure."""
