@@ -3,7 +3,7 @@
     ExporterError
      +- ConfigError            the user's configuration: stops at start and names the key         (exit code 2)
      +- UsageError             the user's command line                                             (exit code 2)
-     +- SourceUnavailable      a power source cannot start here: says why and what to do
+     +- SourceError      a power source cannot start here: says why and what to do
      +- StateError             saved state cannot be read or written
      +- ListenError            the port cannot be had
 
@@ -28,7 +28,7 @@ class UsageError(ExporterError):
     """The command line is wrong."""
 
 
-class SourceUnavailable(ExporterError):
+class SourceError(ExporterError):
     """A power source cannot start on this machine. `hint` says what would make it work."""
 
     def __init__(self, reason: str, hint: str = "") -> None:

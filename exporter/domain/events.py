@@ -1,7 +1,7 @@
 """What request sources say: frozen events, the same for every server.
 
-Ids are unique within one server's log. Instants are the best estimate, `*_uncertainty` the half width of the interval in
-which the true instant lies, in seconds. None means that the source cannot know it; it is never guessed.
+Ids are unique within one server's log. Instants are the best estimate, `*_uncertainty` the half width of the interval
+in which the true instant lies, in seconds. None means that the source cannot know it; it is never guessed.
 """
 
 from dataclasses import dataclass

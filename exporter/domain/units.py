@@ -3,7 +3,7 @@
 from typing import NewType
 
 Instant = NewType("Instant", float)
-"""A point in time: seconds since the Unix epoch on the exporter's steady clock. A double keeps 0.24 microseconds here."""
+"""A point in time: seconds since the Unix epoch on the exporter's steady clock. A double keeps 0.24 us."""
 
 Joules = NewType("Joules", float)
 Watts = NewType("Watts", float)

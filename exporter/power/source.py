@@ -7,7 +7,7 @@ from exporter.domain.readings import Device, Reading
 
 
 class PowerSource(Protocol):
-    """Something that can be asked for readings. Opening it raises SourceUnavailable; asking it never raises."""
+    """Something that can be asked for readings. Opening it raises SourceError; asking it never raises."""
 
     @property
     def devices(self) -> Sequence[Device]:
