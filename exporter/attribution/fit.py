@@ -1,0 +1,96 @@
+"""Least squares with coefficients that cannot be negative, learned a row at a time, old rows forgotten.
+
+Only the normal equations are kept, a few numbers however long it runs. With four terms there are fifteen subsets that
+can be non-zero; the best feasible one is the exact solution, so all are tried.
+"""
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class NonNegativeFit:
+    """Non-negative least squares of y on named terms."""
+
+    def __init__(self, terms: Sequence[str]) -> None:
+        self._terms = tuple(terms)
+        size = len(self._terms)
+        self._xx = np.zeros((size, size))
+        self._xy = np.zeros(size)
+        self._yy = 0.0
+        self._y = 0.0
+        self._weight = 0.0
+        self.windows = 0
+        self._solution: NDArray[np.float64] | None = None
+
+    def add(self, row: Sequence[float], y: float, keep: float = 1.0) -> None:
+        """Take in one row; everything before it keeps the fraction `keep` of its weight."""
+        x = np.asarray(row, dtype=np.float64)
+        self._xx = keep * self._xx + np.outer(x, x)
+        self._xy = keep * self._xy + x * y
+        self._yy = keep * self._yy + y * y
+        self._y = keep * self._y + y
+        self._weight = keep * self._weight + 1.0
+        self.windows += 1
+        self._solution = None
+
+    @property
+    def coefficients(self) -> dict[str, float]:
+        """The solution by term; empty before the first row."""
+        if not self.windows:
+            return {}
+        return dict(zip(self._terms, self._solve().tolist(), strict=True))
+
+    @property
+    def error(self) -> float:
+        """Root mean square residual over the mean of y; infinite before anything was seen."""
+        if self._y <= 0.0:
+            return float("inf")
+        residual = self._residual(self._solve()) / self._weight
+        return float(np.sqrt(max(residual, 0.0)) / (self._y / self._weight))
+
+    def _residual(self, solution: NDArray[np.float64]) -> float:
+        return float(self._yy - 2.0 * solution @ self._xy + solution @ self._xx @ solution)
+
+    def _solve(self) -> NDArray[np.float64]:
+        if self._solution is None:
+            self._solution = min(self._candidates(), key=self._residual)
+        return self._solution
+
+    def _candidates(self) -> list[NDArray[np.float64]]:
+        """Least squares over each subset of terms, where it is feasible. Terms are scaled to be comparable."""
+        size = len(self._terms)
+        scale = np.sqrt(np.maximum(np.diag(self._xx), 1e-300))
+        xx, xy = self._xx / np.outer(scale, scale), self._xy / scale
+        found = [np.zeros(size)]
+        for count in range(1, size + 1):
+            for chosen in combinations(range(size), count):
+                part = np.ix_(chosen, chosen)
+                values, *_ = np.linalg.lstsq(xx[part], xy[list(chosen)], rcond=1e-9)
+                if (values >= 0.0).all():
+                    full = np.zeros(size)
+                    full[list(chosen)] = values
+                    found.append(full / scale)
+        return found
+
+    def snapshot(self) -> dict[str, Any]:
+        """What must survive a restart, as JSON values."""
+        return {
+            "terms": list(self._terms),
+            "xx": self._xx.tolist(),
+            "xy": self._xy.tolist(),
+            "sums": [self._yy, self._y, self._weight],
+            "windows": self.windows,
+        }
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Go on from a snapshot of the same terms; one of other terms is as good as none."""
+        if snapshot["terms"] != list(self._terms):
+            return
+        self._xx, self._xy = np.array(snapshot["xx"]), np.array(snapshot["xy"])
+        self._yy, self._y, self._weight = snapshot["sums"]
+        self.windows = snapshot["windows"]
+        self._solution = None

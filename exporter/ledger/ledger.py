@@ -1,0 +1,170 @@
+"""All devices and all servers: who shares what, and the books of each device.
+
+Devices that serve the same servers form a group and share one row of slices; a server whose devices also serve others
+has a lane in several groups. Every joule has a row:
+
+    metered = requests + idle + unattributed + unsettled          for each device, to rounding
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from exporter.domain.readings import Device, Reading
+from exporter.domain.settings import AttributionSettings
+from exporter.domain.snapshot import Share
+from exporter.ledger.claims import Claims
+from exporter.ledger.idle import IdleBaseline, quiet
+from exporter.ledger.meter import Meter
+from exporter.ledger.slices import PRESENCE, Occupancy, Prices, Reserved, Slices
+
+SILENCE_SECONDS = 65.0
+"""Settling waits this long for a silent sensor, then goes on without it: longer than finding a stuck counter takes."""
+_QUIET_CONTEXT = 20
+"""Slices looked at on top of new ones, to tell quiet moments from those next to a request."""
+
+
+@dataclass(slots=True)
+class Books:
+    """What one device metered and where it went, in joules."""
+
+    metered: float = 0.0
+    booked: dict[Share, float] = field(
+        default_factory=lambda: {"requests": 0.0, "idle": 0.0, "unattributed": 0.0},
+    )
+
+    def book(self, share: Share, joules: float) -> None:
+        """Move joules from unsettled to a share."""
+        self.booked[share] += joules
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Devices, by name, that serve the same servers, and their slices."""
+
+    devices: tuple[str, ...]
+    lanes: tuple[str, ...]
+    slices: Slices
+
+
+PriceBook = Callable[[Group, Occupancy], Sequence[Prices]]
+
+
+class Ledger:
+    """Meters, slices and books of everything."""
+
+    def __init__(
+        self,
+        devices: Sequence[Device],
+        users: Mapping[str, Sequence[str]],
+        settings: AttributionSettings,
+        *,
+        since: float,
+        idle_watts: Mapping[str, float],
+    ) -> None:
+        """Begin empty books.
+
+        Args:
+            devices: everything metered.
+            users: by server, the names of the devices that serve it.
+            settings: grain and horizon of the slices.
+            since: when the books begin; energy before it is not taken in.
+            idle_watts: fixed idle baselines by device name.
+        """
+        self.slice_seconds = settings.slice_seconds
+        self.horizon_seconds = settings.horizon_seconds
+        self.meters = {device.name: Meter(device) for device in devices}
+        self.books = {device.name: Books() for device in devices}
+        self.idle = {device.name: IdleBaseline(idle_watts.get(device.name)) for device in devices}
+        self.groups = tuple(self._form_groups(devices, users, since))
+        self._place = {name: (group.slices, index) for group in self.groups for index, name in enumerate(group.devices)}
+
+    def _form_groups(
+        self, devices: Sequence[Device], users: Mapping[str, Sequence[str]], since: float
+    ) -> Iterator[Group]:
+        by_lanes: dict[tuple[str, ...], list[str]] = {}
+        for device in devices:
+            lanes = tuple(server for server, names in users.items() if device.name in names)
+            by_lanes.setdefault(lanes, []).append(device.name)
+        capacity = int(1.6 * self.horizon_seconds / self.slice_seconds) + 1200
+        for lanes, names in by_lanes.items():
+            slices = Slices(
+                devices=len(names),
+                lanes=len(lanes),
+                slice_seconds=self.slice_seconds,
+                capacity=capacity,
+                since=since,
+            )
+            yield Group(tuple(names), lanes, slices)
+
+    def serving(self, server: str) -> Iterator[tuple[Group, int]]:
+        """The groups that serve this server, each with the server's lane in it."""
+        for group in self.groups:
+            if server in group.lanes:
+                yield group, group.lanes.index(server)
+
+    # --- energy ----------------------------------------------------------------------------------------------------
+
+    def receive(self, reading: Reading) -> None:
+        """Take in one reading of a known device."""
+        for segment in self.meters[reading.device].receive(reading):
+            self._deposit(reading.device, segment.start, segment.end, segment.joules)
+
+    def _deposit(self, name: str, start: float, end: float, joules: float) -> None:
+        slices, index = self._place[name]
+        books = self.books[name]
+        books.metered += joules
+        overdue = slices.deposit(index, start, end, joules)
+        if overdue:
+            books.book("unattributed", overdue)
+
+    def frontier(self, now: float) -> float:
+        """The energy of every device is known up to here; devices silent for long are not waited for."""
+        known = (meter.frontier for meter in self.meters.values() if meter.frontier is not None)
+        return min((at for at in known if now - at <= SILENCE_SECONDS), default=now)
+
+    # --- time passes -----------------------------------------------------------------------------------------------
+
+    def ripen(self, group: Group, until: int, reserved: Reserved, *, exclude_static: bool) -> None:
+        """Let the group's slices ripen up to `until`, and learn the idle baseline from those that were quiet."""
+        slices = group.slices
+        self._learn_idle(group, until, reserved)
+        floor = np.array([self.idle[name].watts or 0.0 for name in group.devices])
+        idle = slices.ripen(until, reserved, floor, exclude_static=exclude_static)
+        for name, joules in zip(group.devices, idle.tolist(), strict=True):
+            self.books[name].book("idle", joules)
+
+    def _learn_idle(self, group: Group, until: int, reserved: Reserved) -> None:
+        slices = group.slices
+        first = max(slices.ripe - _QUIET_CONTEXT, slices.closed, reserved.first)
+        if until - first <= _QUIET_CONTEXT:
+            return
+        run = slice(first - slices.base, until - slices.base)
+        here = slice(first - reserved.first, until - reserved.first)
+        presence = slices.amounts[PRESENCE, :, run] + reserved.amounts[PRESENCE, :, here]
+        calm = quiet(presence.sum(axis=0))
+        for index, name in enumerate(group.devices):
+            self.idle[name].learn(slices.energy[index, run], calm, self.slice_seconds)
+
+    def close(self, group: Group, until: int) -> None:
+        """Close the group's slices before `until`."""
+        idle, unattributed = group.slices.close(until)
+        for index, name in enumerate(group.devices):
+            self.books[name].book("idle", float(idle[index]))
+            self.books[name].book("unattributed", float(unattributed[index]))
+
+    def unsettled(self) -> dict[str, float]:
+        """Joules in open slices, by device."""
+        return {
+            name: joules
+            for group in self.groups
+            for name, joules in zip(group.devices, group.slices.unsettled().tolist(), strict=True)
+        }
+
+    # --- requests --------------------------------------------------------------------------------------------------
+
+    def register(self, server: str, claims: Claims) -> None:
+        """Enter claims of a server into the slices of all its devices."""
+        for group, lane in self.serving(server):
+            group.slices.register(lane, claims)
