@@ -1,0 +1,434 @@
+"""Every metric family, declared once. Exposition, documentation and checks of dashboards all read it from here.
+
+Names follow Prometheus: base units, `_total` for counters, `_info` for facts. Every label has a closed or bounded set
+of values; ids, users and prompts are never labels. A shipped name or label never changes meaning.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+FamilyType = Literal["counter", "gauge", "histogram", "info"]
+Stability = Literal["stable", "experimental"]
+Topic = Literal["Requests", "Power and energy", "Attribution", "The exporter itself"]
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One metric family.
+
+    Attributes:
+        name: as it stands on the page, with its `_total` or `_info`.
+        labels: in the order in which values are given.
+        topic: where it stands in the documentation.
+        stability: a `stable` family keeps its name, labels and meaning; an `experimental` one may still lose them.
+        since: the release that brought it.
+    """
+
+    name: str
+    type: FamilyType
+    help: str
+    labels: tuple[str, ...]
+    topic: Topic
+    stability: Stability = "stable"
+    since: str = "0.1.0"
+
+    @property
+    def unit(self) -> str:
+        """The unit the name ends in, as OpenMetrics wants it declared; empty for a plain count."""
+        last = self.name.removesuffix("_total").rsplit("_", 1)[-1]
+        return last if last in UNITS else ""
+
+
+UNITS = frozenset({"joules", "watts", "seconds", "bytes", "ratio"})
+
+LABELS = {
+    "configured": "the attribution policy that the configuration asks for",
+    "counter": "whether the source reads an energy counter: `true` or `false`",
+    "device": "short name on this machine: `gpu0`, `cpu0`, `dram0`",
+    "direction": "`input` (prompt) or `output` (generated)",
+    "edge": "`start` or `end` of a request",
+    "how": "how a request was seen to end: `finish`, `abort`, `release`, `timeout`, `reuse`, `restart`",
+    "kind": "`gpu`, `cpu` or `dram`",
+    "label": "the bounded label whose bound was reached",
+    "method": "`measured` by a sensor, `estimated` by a model of the device, or `time_proxy`: predicted from time",
+    "model": "the model's name, from the log or configured; `other` past the bound",
+    "name": "the device's product name",
+    "outcome": "of a request: `ok`, `error`, `aborted`; of a log line: `used`, `ignored`, `dropped`",
+    "phase": "`prefill` or `decode`",
+    "policy": "the attribution policy in force: `time`, `tokens`, `steps`",
+    "reason": "from a closed set per source or reader; empty where nothing needs a reason",
+    "server": "the name of the inference server in the configuration",
+    "share": "`requests`, `idle` (no request ran) or `unattributed` (caused by a request that is not known)",
+    "source": "the power source: `nvml`, `rapl`, `cpu`",
+    "stage": "the part of the exporter in which the fault was caught",
+    "term": "`step`, `prefill_token`, `decode_token` (joules each) or `static` (watts)",
+    "uuid": "the vendor's identity of the device, empty where there is none",
+    "version": "the exporter's version",
+    "view": "who says so: `log`",
+}
+"""What every label means."""
+
+_MODEL = ("server", "model")
+_DEVICE = ("device", "kind", "uuid")
+_NAMED_DEVICE = (*_DEVICE, "name")
+
+# Requests
+
+REQUEST_ENERGY = Family(
+    "llm_request_energy_joules",
+    "histogram",
+    "Energy of one request. Under concurrent requests a share of the metered energy, by the attribution policy.",
+    (*_MODEL, "method"),
+    "Requests",
+)
+REQUEST_DURATION = Family(
+    "llm_request_duration_seconds",
+    "histogram",
+    "Time from a request's start to its end, queueing excluded where the source can tell.",
+    _MODEL,
+    "Requests",
+)
+REQUEST_TIME_TO_FIRST_TOKEN = Family(
+    "llm_request_time_to_first_token_seconds",
+    "histogram",
+    "Time from a request's start to its first output token, where the source can tell.",
+    _MODEL,
+    "Requests",
+)
+REQUEST_ENERGY_PER_OUTPUT_TOKEN = Family(
+    "llm_request_energy_per_output_token_joules",
+    "histogram",
+    "Energy of one request over the tokens it generated.",
+    (*_MODEL, "method"),
+    "Requests",
+)
+REQUESTS = Family("llm_requests_total", "counter", "Settled requests.", (*_MODEL, "outcome"), "Requests")
+TOKENS = Family("llm_tokens_total", "counter", "Tokens of settled requests.", (*_MODEL, "direction"), "Requests")
+PHASE_ENERGY = Family(
+    "llm_phase_energy_joules_total",
+    "counter",
+    "Energy of settled requests by phase, where the source tells when the first token came.",
+    (*_MODEL, "phase"),
+    "Requests",
+)
+RUNNING_REQUESTS = Family("llm_running_requests", "gauge", "Requests known to run now.", ("server", "view"), "Requests")
+
+# Power and energy
+
+DEVICE_POWER = Family(
+    "llm_device_power_watts",
+    "gauge",
+    "Latest power of the device, sampled on the exporter's own timer. Absent while its sensor is silent.",
+    _NAMED_DEVICE,
+    "Power and energy",
+)
+DEVICE_IDLE_POWER = Family(
+    "llm_device_idle_power_watts",
+    "gauge",
+    "Power of the device with its model loaded and no request running, learned or configured. Absent until known.",
+    _NAMED_DEVICE,
+    "Power and energy",
+)
+DEVICE_ENERGY = Family(
+    "llm_device_energy_joules_total",
+    "counter",
+    "Energy of the device as metered, integrated on the exporter's own timer.",
+    _NAMED_DEVICE,
+    "Power and energy",
+)
+ENERGY = Family(
+    "llm_energy_joules_total",
+    "counter",
+    "Energy as booked. Over all shares, plus what is unsettled, it adds up to the meter, device by device.",
+    (*_DEVICE, "share"),
+    "Power and energy",
+)
+ENERGY_UNSETTLED = Family(
+    "llm_energy_unsettled_joules",
+    "gauge",
+    "Energy metered but not booked yet, because news about its requests may still come.",
+    _DEVICE,
+    "Power and energy",
+)
+ENERGY_LATE = Family(
+    "llm_energy_late_joules_total",
+    "counter",
+    "Energy that late requests were due but could not be given, because it was booked already. Part of other shares.",
+    ("server",),
+    "Power and energy",
+)
+POWER_SOURCE = Family(
+    "llm_power_source_info",
+    "info",
+    "Where power comes from, and whether it is measured or estimated.",
+    ("source", "counter", "method"),
+    "Power and energy",
+)
+POWER_SENSOR_PERIOD = Family(
+    "llm_power_sensor_period_seconds",
+    "gauge",
+    "Measured update period of the sensor behind the device's energy. Absent until measured.",
+    _DEVICE,
+    "Power and energy",
+)
+POWER_COUNTER_RATIO = Family(
+    "llm_power_counter_ratio",
+    "gauge",
+    "Energy counter over integrated power in the latest full window: near 1 when both tell the truth.",
+    _DEVICE,
+    "Power and energy",
+)
+
+# Attribution
+
+ATTRIBUTION_POLICY = Family(
+    "llm_attribution_policy_info",
+    "info",
+    "The attribution policy in force. It differs from the configured one until that can be trusted.",
+    ("server", "policy", "configured"),
+    "Attribution",
+)
+ATTRIBUTION_COEFFICIENT = Family(
+    "llm_attribution_coefficient",
+    "gauge",
+    "What the attribution policy learned: joules per step, prefill_token and decode_token; watts for static.",
+    ("server", "term"),
+    "Attribution",
+    "experimental",
+)
+
+# The exporter itself
+
+BUILD = Family("llm_energy_exporter_build_info", "info", "The exporter's version.", ("version",), "The exporter itself")
+CPU_TIME = Family(
+    "llm_energy_exporter_process_cpu_seconds_total",
+    "counter",
+    "User and system CPU time of the exporter.",
+    (),
+    "The exporter itself",
+)
+MEMORY = Family(
+    "llm_energy_exporter_process_resident_memory_bytes",
+    "gauge",
+    "Resident memory of the exporter.",
+    (),
+    "The exporter itself",
+)
+START_TIME = Family(
+    "llm_energy_exporter_process_start_time_seconds",
+    "gauge",
+    "When the exporter started, in seconds since the Unix epoch.",
+    (),
+    "The exporter itself",
+)
+SNAPSHOT_TIME = Family(
+    "llm_energy_exporter_snapshot_timestamp_seconds",
+    "gauge",
+    "When the books shown here were made, in seconds since the Unix epoch.",
+    (),
+    "The exporter itself",
+)
+SOURCE_UP = Family(
+    "llm_energy_exporter_source_up",
+    "gauge",
+    "1 if the last round of readings got an answer from any device, else 0.",
+    ("source",),
+    "The exporter itself",
+)
+SAMPLE_INTERVAL = Family(
+    "llm_energy_exporter_sample_interval_seconds",
+    "gauge",
+    "Present time between readings: longer than configured while readings are slow.",
+    ("source",),
+    "The exporter itself",
+)
+SAMPLE_CALL = Family(
+    "llm_energy_exporter_sample_call_seconds",
+    "gauge",
+    "Smoothed duration of one round of readings.",
+    ("source",),
+    "The exporter itself",
+)
+SAMPLES = Family(
+    "llm_energy_exporter_samples_total", "counter", "Readings that arrived.", ("device",), "The exporter itself"
+)
+SAMPLE_ERRORS = Family(
+    "llm_energy_exporter_sample_errors_total",
+    "counter",
+    "Readings that failed.",
+    ("device", "reason"),
+    "The exporter itself",
+)
+INTERPOLATED_ENERGY = Family(
+    "llm_energy_exporter_interpolated_joules_total",
+    "counter",
+    "Energy taken from the counter across a gap in the readings: its sum is metered, its course in between is not.",
+    ("device",),
+    "The exporter itself",
+)
+GAP_TIME = Family(
+    "llm_energy_exporter_gap_seconds_total",
+    "counter",
+    "Time for which no energy is known, because readings failed and no counter covers it.",
+    ("device",),
+    "The exporter itself",
+)
+METER_RESETS = Family(
+    "llm_energy_exporter_meter_resets_total",
+    "counter",
+    "Times the device's energy counter went back.",
+    ("device",),
+    "The exporter itself",
+)
+METER_IN_USE = Family(
+    "llm_energy_exporter_meter_in_use",
+    "gauge",
+    "1 if the device's energy comes from its counter, 0 where there is none or it is distrusted.",
+    ("device",),
+    "The exporter itself",
+)
+LOG_LINES = Family(
+    "llm_energy_exporter_log_lines_total",
+    "counter",
+    "Lines of the server's log. A dropped line looked like a request's and could not be used.",
+    ("server", "outcome", "reason"),
+    "The exporter itself",
+)
+LOG_FILES = Family(
+    "llm_energy_exporter_log_files", "gauge", "Log files followed now.", ("server",), "The exporter itself"
+)
+LOG_PROBLEMS = Family(
+    "llm_energy_exporter_log_problems",
+    "gauge",
+    "Log files that cannot be read now. The landing page says why.",
+    ("server",),
+    "The exporter itself",
+)
+LOG_READ = Family(
+    "llm_energy_exporter_log_read_bytes_total", "counter", "Bytes of log read.", ("server",), "The exporter itself"
+)
+LOG_ROTATIONS = Family(
+    "llm_energy_exporter_log_rotations_total",
+    "counter",
+    "Log files seen to rotate.",
+    ("server",),
+    "The exporter itself",
+)
+LOG_LAG = Family(
+    "llm_energy_exporter_log_lag_bytes", "gauge", "Bytes of log not read yet.", ("server",), "The exporter itself"
+)
+SETTLE_LAG = Family(
+    "llm_energy_exporter_settle_lag_seconds",
+    "gauge",
+    "How long after its end a request's energy is booked now. Follows how late the log is.",
+    ("server",),
+    "The exporter itself",
+)
+CLOSINGS = Family(
+    "llm_energy_exporter_closings_total",
+    "counter",
+    "Requests closed, by how they were seen to end.",
+    ("server", "how"),
+    "The exporter itself",
+)
+DUPLICATES = Family(
+    "llm_energy_exporter_duplicates_total",
+    "counter",
+    "Starts or ends of requests heard twice and counted once.",
+    ("server",),
+    "The exporter itself",
+)
+ORPHANS = Family(
+    "llm_energy_exporter_orphans_total",
+    "counter",
+    "Ends of requests whose start was never heard.",
+    ("server",),
+    "The exporter itself",
+)
+EVENT_UNCERTAINTY = Family(
+    "llm_energy_exporter_event_uncertainty_seconds",
+    "gauge",
+    "How far off a request's start or end may be, as a running mean. Follows the precision of the log.",
+    ("server", "edge"),
+    "The exporter itself",
+)
+LABEL_OVERFLOWS = Family(
+    "llm_energy_exporter_label_overflows_total",
+    "counter",
+    "Times a new label value became `other`, because the label's bound was reached.",
+    ("label",),
+    "The exporter itself",
+)
+CLOCK_STEPS = Family(
+    "llm_energy_exporter_clock_steps_total",
+    "counter",
+    "Times somebody set the wall clock.",
+    (),
+    "The exporter itself",
+)
+CHECKPOINT_FAILURES = Family(
+    "llm_energy_exporter_checkpoint_failures_total",
+    "counter",
+    "Times the state could not be saved.",
+    (),
+    "The exporter itself",
+)
+FAULTS = Family(
+    "llm_energy_exporter_faults_total",
+    "counter",
+    "Exceptions that were caught and survived. Each one is a bug: please report it.",
+    ("stage",),
+    "The exporter itself",
+)
+
+CATALOGUE = (
+    REQUEST_ENERGY,
+    REQUEST_DURATION,
+    REQUEST_TIME_TO_FIRST_TOKEN,
+    REQUEST_ENERGY_PER_OUTPUT_TOKEN,
+    REQUESTS,
+    TOKENS,
+    PHASE_ENERGY,
+    RUNNING_REQUESTS,
+    DEVICE_POWER,
+    DEVICE_IDLE_POWER,
+    DEVICE_ENERGY,
+    ENERGY,
+    ENERGY_UNSETTLED,
+    ENERGY_LATE,
+    POWER_SOURCE,
+    POWER_SENSOR_PERIOD,
+    POWER_COUNTER_RATIO,
+    ATTRIBUTION_POLICY,
+    ATTRIBUTION_COEFFICIENT,
+    BUILD,
+    CPU_TIME,
+    MEMORY,
+    START_TIME,
+    SNAPSHOT_TIME,
+    SOURCE_UP,
+    SAMPLE_INTERVAL,
+    SAMPLE_CALL,
+    SAMPLES,
+    SAMPLE_ERRORS,
+    INTERPOLATED_ENERGY,
+    GAP_TIME,
+    METER_RESETS,
+    METER_IN_USE,
+    LOG_LINES,
+    LOG_FILES,
+    LOG_PROBLEMS,
+    LOG_READ,
+    LOG_ROTATIONS,
+    LOG_LAG,
+    SETTLE_LAG,
+    CLOSINGS,
+    DUPLICATES,
+    ORPHANS,
+    EVENT_UNCERTAINTY,
+    LABEL_OVERFLOWS,
+    CLOCK_STEPS,
+    CHECKPOINT_FAILURES,
+    FAULTS,
+)
+"""In the order of the page."""

@@ -1,0 +1,164 @@
+"""What a snapshot says, sample by sample: which value belongs to which family under which label values.
+
+None means unknown and is published as nothing, never as 0; 0.0 W is a reading. Counters of which the label values are
+known beforehand begin at 0, so that the first increment is seen by `increase()`.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple, TypeVar, get_args
+
+from exporter.domain.events import Closing, Outcome
+from exporter.domain.snapshot import (
+    DeviceView,
+    Direction,
+    Health,
+    HistogramValue,
+    LogView,
+    ModelView,
+    Phase,
+    Published,
+    ServerView,
+    Share,
+    Snapshot,
+    SourceView,
+)
+from exporter.metrics import catalogue as c
+
+_OUTCOMES = get_args(Outcome)
+_CLOSINGS = get_args(Closing)
+_SHARES = get_args(Share)
+_PHASES = get_args(Phase)
+_DIRECTIONS = get_args(Direction)
+_BOUNDED_LABELS = ("model",)
+
+_Key = TypeVar("_Key", bound=str)
+
+
+class Sample(NamedTuple):
+    """One value of a family. A histogram is one value; of an info only the labels speak."""
+
+    family: c.Family
+    labels: tuple[str, ...]
+    value: float | HistogramValue
+
+
+def samples(published: Published) -> Iterator[Sample]:
+    """Everything that is known, grouped by nothing: the exposition brings it into the catalogue's order."""
+    for family, labels, value in _all(published):
+        if value is not None:
+            yield Sample(family, labels, value)
+
+
+_Sample = tuple[c.Family, tuple[str, ...], float | HistogramValue | None]
+
+
+def _all(published: Published) -> Iterator[_Sample]:
+    snapshot, health = published.snapshot, published.health
+    for model in snapshot.models:
+        yield from _model(model)
+    for device in snapshot.devices:
+        yield from _power(device)
+        yield from _books(device)
+        yield from _sampling(device)
+    for server in snapshot.servers:
+        yield from _server(server)
+        yield from _attribution(server)
+    for source in health.sources:
+        yield from _source(source)
+    for log in health.logs:
+        yield from _log(log)
+    yield from _self(snapshot, health)
+
+
+def _model(view: ModelView) -> Iterator[_Sample]:
+    labels = (view.server, view.model)
+    for method, energy in view.energy.items():
+        yield c.REQUEST_ENERGY, (*labels, method), energy
+    for method, energy in view.energy_per_output_token.items():
+        yield c.REQUEST_ENERGY_PER_OUTPUT_TOKEN, (*labels, method), energy
+    yield c.REQUEST_DURATION, labels, view.duration
+    yield c.REQUEST_TIME_TO_FIRST_TOKEN, labels, view.time_to_first_token
+    yield from _each(c.REQUESTS, labels, view.requests, _OUTCOMES)
+    yield from _each(c.TOKENS, labels, view.tokens, _DIRECTIONS)
+    yield from _each(c.PHASE_ENERGY, labels, view.phase_joules, _PHASES)
+
+
+def _power(view: DeviceView) -> Iterator[_Sample]:
+    labels = (view.device.name, view.device.kind, view.device.uuid)
+    named = (*labels, view.device.model)
+    yield c.DEVICE_POWER, named, view.power_watts
+    yield c.DEVICE_IDLE_POWER, named, view.idle_watts
+    yield c.DEVICE_ENERGY, named, view.metered_joules
+    yield c.POWER_SENSOR_PERIOD, labels, view.sensor_period_seconds
+    yield c.POWER_COUNTER_RATIO, labels, view.counter_ratio
+
+
+def _books(view: DeviceView) -> Iterator[_Sample]:
+    labels = (view.device.name, view.device.kind, view.device.uuid)
+    yield from _each(c.ENERGY, labels, view.booked, _SHARES)
+    yield c.ENERGY_UNSETTLED, labels, view.unsettled_joules
+
+
+def _sampling(view: DeviceView) -> Iterator[_Sample]:
+    labels = (view.device.name,)
+    yield c.SAMPLES, labels, view.readings
+    yield from _each(c.SAMPLE_ERRORS, labels, view.failures)
+    yield c.INTERPOLATED_ENERGY, labels, view.interpolated_joules
+    yield c.GAP_TIME, labels, view.gap_seconds
+    yield c.METER_RESETS, labels, view.counter_resets
+    yield c.METER_IN_USE, labels, float(view.counter_in_use)
+
+
+def _server(view: ServerView) -> Iterator[_Sample]:
+    labels = (view.server,)
+    yield c.RUNNING_REQUESTS, (view.server, "log"), view.running
+    yield c.ENERGY_LATE, labels, view.late_joules
+    yield c.SETTLE_LAG, labels, view.settle_seconds
+    yield from _each(c.CLOSINGS, labels, view.closings, _CLOSINGS)
+    yield c.DUPLICATES, labels, view.duplicates
+    yield c.ORPHANS, labels, view.orphans
+    yield from _each(c.EVENT_UNCERTAINTY, labels, view.uncertainty_seconds)
+
+
+def _attribution(view: ServerView) -> Iterator[_Sample]:
+    yield c.ATTRIBUTION_POLICY, (view.server, view.policy, view.wanted_policy), 1
+    yield from _each(c.ATTRIBUTION_COEFFICIENT, (view.server,), view.coefficients)
+
+
+def _source(view: SourceView) -> Iterator[_Sample]:
+    labels = (view.name,)
+    yield c.POWER_SOURCE, (view.name, "true" if view.counter else "false", view.method), 1
+    yield c.SOURCE_UP, labels, float(view.up)
+    yield c.SAMPLE_INTERVAL, labels, view.interval_seconds
+    yield c.SAMPLE_CALL, labels, view.call_seconds
+
+
+def _log(view: LogView) -> Iterator[_Sample]:
+    labels = (view.server,)
+    for (outcome, reason), count in sorted({("used", ""): 0, **view.lines}.items()):
+        yield c.LOG_LINES, (view.server, outcome, reason), count
+    yield c.LOG_FILES, labels, view.files
+    yield c.LOG_PROBLEMS, labels, len(view.problems)
+    yield c.LOG_READ, labels, view.bytes
+    yield c.LOG_ROTATIONS, labels, view.rotations
+    yield c.LOG_LAG, labels, view.lag_bytes
+
+
+def _self(snapshot: Snapshot, health: Health) -> Iterator[_Sample]:
+    yield c.BUILD, (health.version,), 1
+    yield c.CPU_TIME, (), health.cpu_seconds
+    yield c.MEMORY, (), health.memory_bytes
+    yield c.START_TIME, (), health.start
+    yield c.SNAPSHOT_TIME, (), snapshot.at
+    yield from _each(c.LABEL_OVERFLOWS, (), snapshot.label_overflows, _BOUNDED_LABELS)
+    yield c.CLOCK_STEPS, (), health.clock_steps
+    yield c.CHECKPOINT_FAILURES, (), health.checkpoint_failures
+    yield from _each(c.FAULTS, (), health.faults)
+
+
+def _each(
+    family: c.Family, labels: tuple[str, ...], values: Mapping[_Key, float], known: Iterable[_Key] = ()
+) -> Iterator[_Sample]:
+    """One sample per entry, sorted; label values `known` beforehand begin at 0."""
+    for key, value in sorted({**dict.fromkeys(known, 0), **values}.items()):
+        yield family, (*labels, key), value
