@@ -1,8 +1,8 @@
 """The contract of an attribution policy: it names prices, and the ledger alone turns them into joules.
 
 A policy cannot unbalance the books, because it never sees them: whatever prices it names, the ledger gives out exactly
-the energy there is. Three things have a price, in any common unit: a second of being there, a prefill token, a decode
-token.
+the energy there is. Five things can have a price, in any common unit: a second of being there, a second of decoding, a
+second of decoding times the tokens attended to, a prefill token, a decode token.
 """
 
 from dataclasses import dataclass
@@ -14,37 +14,37 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 
-class Presence(Protocol):
-    """Who was there, slice by slice; arrays of shape (slices,)."""
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Who was there, slice by slice; arrays of shape (slices,).
 
-    @property
-    def slice_seconds(self) -> float:
-        """Length of a slice."""
-        ...
+    Attributes:
+        presence: request-seconds. decoding: of them spent in decode.
+        context: decoding seconds times the tokens that were attended to.
+        prefill_tokens, decode_tokens: processed in the slice, as far as known.
+    """
 
-    @property
-    def presence(self) -> Floats:
-        """Request-seconds."""
-        ...
+    slice_seconds: float
+    presence: Floats
+    decoding: Floats
+    context: Floats
+    prefill_tokens: Floats
+    decode_tokens: Floats
 
-    @property
-    def decoding(self) -> Floats:
-        """Request-seconds spent in decode."""
-        ...
-
-    @property
-    def decode_tokens(self) -> Floats:
-        """Tokens gained."""
-        ...
+    def busy_seconds(self) -> Floats:
+        """How much of each slice somebody was there."""
+        return np.minimum(self.presence, self.slice_seconds)
 
 
 @dataclass(frozen=True, slots=True)
 class PriceList:
-    """Prices of a policy: of a second of presence, slice by slice, and of a token of each kind."""
+    """Prices of a policy, each a number or one for every slice."""
 
-    presence: Floats
-    prefill_token: float
-    decode_token: float
+    presence: Floats | float = 0.0
+    decoding: Floats | float = 0.0
+    context: Floats | float = 0.0
+    prefill_token: Floats | float = 0.0
+    decode_token: Floats | float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,9 @@ class Window:
 
     Attributes:
         seconds: its length. busy_seconds: how much of it somebody was there.
-        steps: engine steps. prefill_tokens, decode_tokens: processed. joules: metered.
+        steps: engine steps in decode. prefill_tokens, decode_tokens: processed.
+        context_tokens: decode tokens times what each attended to.
+        joules: metered.
     """
 
     seconds: float
@@ -61,13 +63,14 @@ class Window:
     steps: float
     prefill_tokens: float
     decode_tokens: float
+    context_tokens: float
     joules: float
 
 
 class AttributionPolicy(Protocol):
     """A rule for whose joules they are."""
 
-    def prices(self, here: Presence) -> PriceList:
+    def prices(self, here: Scene) -> PriceList:
         """Prices for these slices. Only called while `doubt` is empty."""
         ...
 
@@ -80,15 +83,14 @@ class AttributionPolicy(Protocol):
         ...
 
 
-def steps(here: Presence) -> Floats:
-    """Decode steps of the engine in each slice, of shape (slices,).
+def step_rate(here: Scene) -> Floats:
+    """Decode steps a second in each slice, of shape (slices,).
 
-    Without speculative decoding each decoding request gains one token a step, so steps a second are tokens per
-    request-second of decoding. Steps last while at least one request decodes.
+    Without speculative decoding each decoding request gains one token a step, so the rate of steps is tokens per
+    request-second of decoding.
     """
-    rate = np.divide(here.decode_tokens, here.decoding, out=np.zeros_like(here.decoding), where=here.decoding > 1e-9)
-    run: Floats = rate * np.minimum(here.decoding, here.slice_seconds)
-    return run
+    seconds = here.decoding
+    return np.divide(here.decode_tokens, seconds, out=np.zeros_like(seconds), where=seconds > 1e-9)
 
 
 def coefficients(policy: AttributionPolicy) -> dict[str, float]:

@@ -4,18 +4,19 @@ Theory of operation. An engine step over the members S costs, to a few percent f
 
     v(S) = a + sum over members of b_i
 
-where `a` is what any member alone would cause (reading the weights) and `b_i` is each member's own part: its prefill
-tokens, its decode token. The Shapley value, the only split that is efficient, symmetric and additive, is then
-a/|S| + b_i. Static power is caused by whoever is there and is shared like `a`, by time.
+where `a` is what any member alone would cause (reading the weights, static power while they are read) and `b_i` is each
+member's own part: its prefill tokens, its decode token, the context that token attends to. The Shapley value, the only
+split that is efficient, symmetric and additive, is then a/|S| + b_i.
 
 Nobody can see a step from outside. But without speculative decoding each decoding request gains one token a step, so
-tokens tell the steps (see `policy.steps`), and static watts, `a`, `b_prefill`, `b_decode` follow from regression on
-windows of metered energy:
+tokens tell the rate of steps (see `policy.step_rate`), and the coefficients follow from regression on windows of metered
+energy, by non-negative least squares with old windows forgotten:
 
-    joules = static x seconds + a x steps + b_prefill x prefill tokens + b_decode x decode tokens
+    joules = idle x seconds without requests + a x steps
+             + b_prefill x prefill tokens + b_decode x decode tokens + b_context x context tokens
 
-by non-negative least squares, with old windows forgotten. Where the batch hardly varies, `a` and `b_decode` cannot be
-told apart; then they need not be, because equal batches split both alike.
+Where the batch hardly varies, `a` and `b_decode` cannot be told apart; then they need not be, because equal batches
+split both alike.
 """
 
 from typing import Any
@@ -23,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from exporter.attribution.fit import NonNegativeFit
-from exporter.attribution.policy import Presence, PriceList, Window, steps
+from exporter.attribution.policy import PriceList, Scene, Window, step_rate
 
 _MEMORY_SECONDS = 1800.0
 _LEAST_WINDOWS = 30
@@ -35,27 +36,32 @@ class StepsPolicy:
     """Shapley shares of engine steps, with coefficients learned from windows of metered energy."""
 
     def __init__(self) -> None:
-        self._fit = NonNegativeFit(("static", "step", "prefill_token", "decode_token"))
+        self._fit = NonNegativeFit(("idle", "step", "prefill_token", "decode_token", "context_token"))
         self._steps = 0.0
 
     @property
     def coefficients(self) -> dict[str, float]:
-        """Watts `static`; joules a `step`, a `prefill_token`, a `decode_token`. Empty until learned."""
+        """Watts `idle`; joules a `step`, `prefill_token`, `decode_token`, `context_token`. Empty until learned."""
         return self._fit.coefficients
 
-    def prices(self, here: Presence) -> PriceList:
-        """Presence costs its part of static power and steps; a token costs its own part."""
+    def prices(self, here: Scene) -> PriceList:
+        """Whoever decodes shares the steps and bears its own token and its context; a prefill token costs itself."""
         learned = self._fit.coefficients
-        busy = np.minimum(here.presence, here.slice_seconds)
-        shared = learned["static"] * busy + learned["step"] * steps(here)
-        per_second = np.divide(shared, here.presence, out=np.zeros_like(shared), where=here.presence > 1e-9)
-        return PriceList(per_second, learned["prefill_token"], learned["decode_token"])
+        rate = step_rate(here)
+        members = np.maximum(here.presence / here.slice_seconds, 1.0)
+        return PriceList(
+            presence=learned["step"] * rate / members,
+            decoding=learned["decode_token"] * rate,
+            context=learned["context_token"] * rate,
+            prefill_token=learned["prefill_token"],
+        )
 
     def learn(self, window: Window) -> None:
         """Take in a window of metered energy."""
         self._steps += window.steps
-        row = (window.seconds, window.steps, window.prefill_tokens, window.decode_tokens)
-        self._fit.add(row, window.joules, keep=float(np.exp(-window.seconds / _MEMORY_SECONDS)))
+        causes = (window.steps, window.prefill_tokens, window.decode_tokens, window.context_tokens)
+        keep = float(np.exp(-window.seconds / _MEMORY_SECONDS))
+        self._fit.add((window.seconds - window.busy_seconds, *causes), window.joules, keep=keep)
 
     def doubt(self) -> str:
         """In doubt until enough windows explain the metered energy well."""

@@ -1,16 +1,14 @@
 """Policy `time`: everyone present at a moment bears an equal share of it."""
 
-import numpy as np
-
-from exporter.attribution.policy import Presence, PriceList, Window
+from exporter.attribution.policy import PriceList, Scene, Window
 
 
 class TimePolicy:
     """Equal shares of time. Needs nothing but starts and ends."""
 
-    def prices(self, here: Presence) -> PriceList:
+    def prices(self, here: Scene) -> PriceList:  # noqa: ARG002 - time asks nothing of the scene
         """A second of presence costs one; tokens cost nothing."""
-        return PriceList(np.ones_like(here.presence), 0.0, 0.0)
+        return PriceList(presence=1.0)
 
     def learn(self, window: Window) -> None:
         """Nothing to learn."""

@@ -1,8 +1,6 @@
 """Policy `tokens`: everyone bears a share by the tokens processed for them."""
 
-import numpy as np
-
-from exporter.attribution.policy import Presence, PriceList, Window
+from exporter.attribution.policy import PriceList, Scene, Window
 
 
 class TokensPolicy:
@@ -14,9 +12,9 @@ class TokensPolicy:
     def __init__(self) -> None:
         self._seen = 0.0
 
-    def prices(self, here: Presence) -> PriceList:
+    def prices(self, here: Scene) -> PriceList:  # noqa: ARG002 - the ledger counts the tokens
         """A token costs one; presence costs nothing."""
-        return PriceList(np.zeros_like(here.presence), 1.0, 1.0)
+        return PriceList(prefill_token=1.0, decode_token=1.0)
 
     def learn(self, window: Window) -> None:
         """Note whether tokens are known at all."""

@@ -19,6 +19,7 @@ class Life(NamedTuple):
         end: when it left the server; after `start`.
         prefill_tokens: prompt tokens computed, without those a cache held; 0 where unknown.
         decode_tokens: tokens gained in decode steps; 0 where unknown.
+        context: mean length of what decode steps attended to, in tokens; 0 where unknown.
     """
 
     start: float
@@ -26,6 +27,7 @@ class Life(NamedTuple):
     end: float
     prefill_tokens: float
     decode_tokens: float
+    context: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +43,12 @@ class Claims:
     end: Floats
     prefill_tokens: Floats
     decode_tokens: Floats
+    context: Floats
 
     @classmethod
     def of(cls, lives: Sequence[Life]) -> "Claims":
         """Columns of these lives, in their order."""
-        table = np.array(lives, dtype=np.float64).reshape(len(lives), 5)
+        table = np.array(lives, dtype=np.float64).reshape(len(lives), 6)
         return cls(*table.T)
 
     def __len__(self) -> int:
@@ -59,7 +62,8 @@ class Claims:
         kept = _fraction(first - start, self.first_token - self.start)
         kept_later = _fraction(end - first, self.end - self.first_token)
         prefill_kept = np.where(self.first_token > self.start, kept, kept_later)
-        return Claims(start, first, end, self.prefill_tokens * prefill_kept, self.decode_tokens * kept_later)
+        prefill, decode = self.prefill_tokens * prefill_kept, self.decode_tokens * kept_later
+        return Claims(start, first, end, prefill, decode, self.context)
 
 
 def _fraction(part: Floats, whole: Floats) -> Floats:

@@ -6,7 +6,7 @@ has a lane in several groups. Every joule has a row:
     metered = requests + idle + unattributed + unsettled          for each device, to rounding
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,7 +17,7 @@ from exporter.domain.snapshot import Share
 from exporter.ledger.claims import Claims
 from exporter.ledger.idle import IdleBaseline, quiet
 from exporter.ledger.meter import Meter
-from exporter.ledger.slices import PRESENCE, Occupancy, Prices, Reserved, Slices
+from exporter.ledger.slices import PRESENCE, Reserved, Slices
 
 SILENCE_SECONDS = 65.0
 """Settling waits this long for a silent sensor, then goes on without it: longer than finding a stuck counter takes."""
@@ -27,9 +27,13 @@ _QUIET_CONTEXT = 20
 
 @dataclass(slots=True)
 class Books:
-    """What one device metered and where it went, in joules."""
+    """What one device metered and where it went, in joules.
+
+    `held`: taken out of slices that closed under requests that are still running; not booked before they end.
+    """
 
     metered: float = 0.0
+    held: float = 0.0
     booked: dict[Share, float] = field(
         default_factory=lambda: {"requests": 0.0, "idle": 0.0, "unattributed": 0.0},
     )
@@ -46,9 +50,6 @@ class Group:
     devices: tuple[str, ...]
     lanes: tuple[str, ...]
     slices: Slices
-
-
-PriceBook = Callable[[Group, Occupancy], Sequence[Prices]]
 
 
 class Ledger:
@@ -155,9 +156,9 @@ class Ledger:
             self.books[name].book("unattributed", float(unattributed[index]))
 
     def unsettled(self) -> dict[str, float]:
-        """Joules in open slices, by device."""
+        """Joules metered and not booked yet, by device."""
         return {
-            name: joules
+            name: joules + self.books[name].held
             for group in self.groups
             for name, joules in zip(group.devices, group.slices.unsettled().tolist(), strict=True)
         }

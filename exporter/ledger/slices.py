@@ -1,8 +1,8 @@
 """The ledger proper: energy and claims on a row of equal slices of time.
 
 Theory of operation. Time is cut into slices (100 ms by default). Each holds, per device, the energy metered in it and,
-per server ("lane"), how much was there to cause it: seconds of presence, prefill tokens, decode tokens. A policy prices
-those three; the price list turns them into weights, and a request that settles takes from each slice
+per server ("lane"), how much was there to cause it: seconds of presence and of decoding, context attended to, prefill
+and decode tokens. A policy prices these; prices turn them into weights, and a request that settles takes from each slice
 
     energy left x own weight / weight left
 
@@ -31,34 +31,11 @@ import numpy as np
 from exporter.ledger.claims import Claims, Floats
 from exporter.ledger.spread import cumulate, divide, rates, read, spread
 
-PRESENCE, PREFILL, DECODE = range(3)
+PRESENCE, DECODING, CONTEXT, PREFILL, DECODE = range(5)
+"""Quantities: request-seconds; of them in decode; those times tokens attended to; prefill tokens; decode tokens."""
+QUANTITIES = 5
 _NOBODY_SECONDS = 1e-9
 """Presence below this is rounding, not a request."""
-
-
-@dataclass(frozen=True, slots=True)
-class Occupancy:
-    """What was there in a run of slices, per lane; each of shape (lanes, slices).
-
-    Attributes:
-        presence: request-seconds. decoding: request-seconds spent in decode.
-        prefill_tokens, decode_tokens: processed in the slice.
-    """
-
-    slice_seconds: float
-    presence: Floats
-    decoding: Floats
-    prefill_tokens: Floats
-    decode_tokens: Floats
-
-
-@dataclass(frozen=True, slots=True)
-class Prices:
-    """Weights of one lane: of a second of presence, slice by slice, and of a token of each kind."""
-
-    presence: Floats
-    prefill_token: float
-    decode_token: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +59,11 @@ class Reserved:
     """What requests still running hold in the slices [first, stop).
 
     Attributes:
-        amounts: presence, prefill and decode tokens, of shape (3, lanes, slices).
-        decoding: seconds in decode, of shape (lanes, slices).
+        amounts: of shape (quantities, lanes, slices).
     """
 
     first: int
     amounts: Floats
-    decoding: Floats
 
     @property
     def stop(self) -> int:
@@ -107,9 +82,8 @@ class Slices:
         self.touched = self.base
         self.energy = np.zeros((devices, capacity))
         self.left = np.zeros((devices, capacity))
-        self.amounts = np.zeros((3, lanes, capacity))
-        self.amounts_left = np.zeros((3, lanes, capacity))
-        self.decoding = np.zeros((lanes, capacity))
+        self.amounts = np.zeros((QUANTITIES, lanes, capacity))
+        self.amounts_left = np.zeros((QUANTITIES, lanes, capacity))
 
     def number(self, instant: float) -> int:
         """The absolute number of the slice that holds this instant."""
@@ -158,39 +132,36 @@ class Slices:
         if not len(claims):
             return
         first, stop = self._run(claims)
-        amounts, decoding = self._amounts(claims, first, stop)
+        amounts = self._amounts(claims, first, stop)
         run = slice(first - self.base, stop - self.base)
         self.amounts[:, lane, run] += amounts
         self.amounts_left[:, lane, run] += amounts
-        self.decoding[lane, run] += decoding
         self.touched = min(self.touched, first)
 
     def reserve(self, claims_by_lane: Sequence[Claims], first: int, stop: int) -> Reserved:
         """What running requests hold in slices [first, stop). Nothing is stored: it is worked out anew each time."""
         self._make_room(stop)
-        lanes = len(claims_by_lane)
-        amounts, decoding = np.zeros((3, lanes, stop - first)), np.zeros((lanes, stop - first))
+        amounts = np.zeros((QUANTITIES, len(claims_by_lane), stop - first))
         for lane, claims in enumerate(claims_by_lane):
             inside = claims.within(self.edge(first))
             if len(inside):
-                amounts[:, lane], decoding[lane] = self._amounts(inside, first, stop)
-        return Reserved(first, amounts, decoding)
+                amounts[:, lane] = self._amounts(inside, first, stop)
+        return Reserved(first, amounts)
 
-    def occupancy(self, reserved: Reserved) -> Occupancy:
-        """Everything that is or was present in the slices of this reservation, settled or not."""
-        run = self._window(reserved)
-        presence, prefill, decode = self.amounts[:, :, run] + reserved.amounts
-        return Occupancy(self.slice_seconds, presence, self.decoding[:, run] + reserved.decoding, prefill, decode)
+    def occupancy(self, reserved: Reserved) -> Floats:
+        """Everything that is or was in the slices of this reservation, settled or not: (quantities, lanes, slices)."""
+        held: Floats = self.amounts[:, :, self._window(reserved)] + reserved.amounts
+        return held
 
     # --- energy goes out -------------------------------------------------------------------------------------------
 
-    def settle(self, lane: int, claims: Claims, prices: Sequence[Prices], reserved: Reserved) -> Taken:
+    def settle(self, lane: int, claims: Claims, prices: Floats, reserved: Reserved) -> Taken:
         """Give registered claims their energy and remove their weight.
 
         Args:
             lane: whose claims these are.
             claims: as registered; all inside the slices of `reserved`, save what is already closed.
-            prices: one list a lane, for the slices of `reserved`.
+            prices: of one unit of each quantity, of shape (quantities, lanes, slices), for the slices of `reserved`.
             reserved: what running requests hold; it stays.
         """
         claims = claims.within(self.edge(self.closed))
@@ -198,32 +169,30 @@ class Slices:
         held = np.maximum(self.amounts_left[:, :, run] + reserved.amounts, 0.0)
         market = _Market.of(self.left[:, run], held, prices, lane)
         taken = self._buy(claims, reserved.first, market)
-        amounts, _ = self._amounts(claims, reserved.first, reserved.stop)
+        amounts = self._amounts(claims, reserved.first, reserved.stop)
         self.left[:, run] = np.maximum(self.left[:, run] - market.joules(amounts), 0.0)
         self.amounts_left[:, lane, run] -= amounts
         self.touched = min(self.touched, reserved.first)
         return taken
 
-    def due(self, lane: int, claims: Claims, prices: Sequence[Prices], reserved: Reserved) -> Taken:
+    def due(self, lane: int, claims: Claims, prices: Floats, reserved: Reserved) -> Taken:
         """What these claims would be given if nobody had settled yet. Moves nothing."""
         claims = claims.within(self.edge(self.closed))
         run = self._window(reserved)
-        market = _Market.of(self.energy[:, run], self.amounts[:, :, run] + reserved.amounts, prices, lane)
+        market = _Market.of(self.energy[:, run], self.occupancy(reserved), prices, lane)
         return self._buy(claims, reserved.first, market)
 
     def _buy(self, claims: Claims, first: int, market: "_Market") -> Taken:
         """Integrate prices over the lives of the claims."""
-        start, middle, end = (self._columns(edge, first) for edge in (claims.start, claims.first_token, claims.end))
+        edges = [self._columns(edge, first) for edge in (claims.start, claims.first_token, claims.end)]
+        cost = cumulate(market.per_weight * market.own[:, None] * self.slice_seconds)
+        at = [[read(each, edge) for edge in edges] for each in cost]
+        early, later = ([mark[phase + 1] - mark[phase] for mark in at] for phase in (0, 1))
         early_prefill, late_prefill, decode = rates(claims)
-        presence = cumulate(market.per_weight * market.own.presence * self.slice_seconds)
-        work = cumulate(market.per_weight * self.slice_seconds)
-        presence_at = [read(presence, x) for x in (start, middle, end)]
-        work_at = [read(work, x) for x in (start, middle, end)]
-        early_rate = market.own.prefill_token * early_prefill
-        late_rate = market.own.prefill_token * late_prefill + market.own.decode_token * decode
+        in_decode = later[PRESENCE] + later[DECODING] + claims.context * later[CONTEXT]
         return Taken(
-            prefill=presence_at[1] - presence_at[0] + early_rate * (work_at[1] - work_at[0]),
-            decode=presence_at[2] - presence_at[1] + late_rate * (work_at[2] - work_at[1]),
+            prefill=early[PRESENCE] + early_prefill * early[PREFILL],
+            decode=in_decode + late_prefill * later[PREFILL] + decode * later[DECODE],
         )
 
     def ripen(self, until: int, reserved: Reserved, floor_watts: Floats, *, exclude_static: bool) -> Floats:
@@ -277,7 +246,7 @@ class Slices:
     # --- the window ------------------------------------------------------------------------------------------------
 
     def _arrays(self) -> tuple[Floats, ...]:
-        return (self.energy, self.left, self.amounts, self.amounts_left, self.decoding)
+        return (self.energy, self.left, self.amounts, self.amounts_left)
 
     def _make_room(self, stop: int) -> None:
         """Move the window so that it reaches `stop`: closed slices make way; it grows only if that is not enough."""
@@ -293,7 +262,7 @@ class Slices:
             fresh[..., : kept.shape[-1]] = kept
             fresh[..., kept.shape[-1] :] = 0.0
             moved.append(fresh)
-        self.energy, self.left, self.amounts, self.amounts_left, self.decoding = moved
+        self.energy, self.left, self.amounts, self.amounts_left = moved
         self.base = self.closed
 
     def _window(self, reserved: Reserved) -> slice:
@@ -306,53 +275,58 @@ class Slices:
         return first, stop
 
     def _columns(self, instants: Floats, first: int) -> Floats:
-        """Instants as fractional columns counted from slice `first`."""
-        return (instants - self.edge(first)) / self.slice_seconds
+        """Instants as fractional columns counted from slice `first`.
 
-    def _amounts(self, claims: Claims, first: int, stop: int) -> tuple[Floats, Floats]:
-        """Presence, prefill and decode tokens (3, slices) and decoding seconds (slices,) of these claims."""
+        The division comes first, so that an instant has the same place in its slice whatever it is counted from: what
+        a claim registers and what it removes when it settles are then equal to the last bit.
+        """
+        return instants / self.slice_seconds - first
+
+    def _amounts(self, claims: Claims, first: int, stop: int) -> Floats:
+        """What these claims hold in slices [first, stop), of shape (quantities, slices)."""
         width = stop - first
         start, middle, end = (
             np.clip(self._columns(edge, first), 0.0, width) for edge in (claims.start, claims.first_token, claims.end)
         )
         early_prefill, late_prefill, decode = (rate * self.slice_seconds for rate in rates(claims))
         second = np.full(len(claims), self.slice_seconds)
-        amounts = np.zeros((3, width))
-        decoding = spread(middle, end, second, width)
+        amounts = np.empty((QUANTITIES, width))
         amounts[PRESENCE] = spread(start, end, second, width)
+        amounts[DECODING] = spread(middle, end, second, width)
+        amounts[CONTEXT] = spread(middle, end, second * claims.context, width)
         amounts[PREFILL] = spread(start, middle, early_prefill, width) + spread(middle, end, late_prefill, width)
         amounts[DECODE] = spread(middle, end, decode, width)
-        return np.maximum(amounts, 0.0), np.maximum(decoding, 0.0)
+        return np.maximum(amounts, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
 class _Market:
-    """What energy costs in a run of slices: joules per weight (devices, slices), and the weights of one lane."""
+    """What energy costs in a run of slices.
+
+    Attributes:
+        per_weight: joules per weight, of shape (devices, slices).
+        own: weight of one unit of each quantity of one lane, of shape (quantities, slices).
+    """
 
     per_weight: Floats
-    own: Prices
+    own: Floats
 
     @classmethod
-    def of(cls, energy: Floats, held: Floats, prices: Sequence[Prices], lane: int) -> "_Market":
-        """The market where `held` (3, lanes, slices) shares `energy`.
+    def of(cls, energy: Floats, held: Floats, prices: Floats, lane: int) -> "_Market":
+        """The market where `held` (quantities, lanes, slices) shares `energy` (devices, slices).
 
         Where a policy gives no weight to slices that somebody occupies (tokens not known), presence itself weighs.
         """
         presence = held[PRESENCE].sum(axis=0)
-        weight = np.zeros(presence.shape)
-        for each, price in enumerate(prices):
-            weight += price.presence * held[PRESENCE, each]
-            weight += price.prefill_token * held[PREFILL, each] + price.decode_token * held[DECODE, each]
+        weight = np.einsum("qls,qls->s", prices, held)
         unweighted = weight <= 0.0
         weight = np.where(unweighted, presence, weight)
         weight[presence <= _NOBODY_SECONDS] = 0.0
-        own = prices[lane]
-        at = Prices(np.where(unweighted, 1.0, own.presence), own.prefill_token, own.decode_token)
-        return cls(divide(energy, weight), at)
+        own = prices[:, lane].copy()
+        own[PRESENCE, unweighted] = 1.0
+        return cls(divide(energy, weight), own)
 
     def joules(self, amounts: Floats) -> Floats:
-        """What these amounts (3, slices) of the lane cost: joules of shape (devices, slices)."""
-        weight = self.own.presence * amounts[PRESENCE]
-        weight += self.own.prefill_token * amounts[PREFILL] + self.own.decode_token * amounts[DECODE]
-        cost: Floats = self.per_weight * weight
+        """What these amounts (quantities, slices) of the lane cost: joules of shape (devices, slices)."""
+        cost: Floats = self.per_weight * np.einsum("qs,qs->s", self.own, amounts)
         return cost

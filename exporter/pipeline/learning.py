@@ -1,0 +1,92 @@
+"""Learning windows: stretches of settled time from which a policy learns what steps and tokens cost."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exporter.attribution.policy import Scene, Window, step_rate
+from exporter.ledger.ledger import Group, Ledger
+from exporter.ledger.slices import CONTEXT, DECODE, DECODING, PREFILL, PRESENCE
+
+WINDOW_SECONDS = 2.0
+Floats = NDArray[np.float64]
+
+
+class Windows:
+    """Cuts one server's settled past into windows, each handed out once. `learned_until`: number of the next slice."""
+
+    def __init__(self, ledger: Ledger, server: str) -> None:
+        self._ledger = ledger
+        self._places = list(ledger.serving(server))
+        self._width = round(WINDOW_SECONDS / ledger.slice_seconds)
+        self.learned_until = max((group.slices.closed for group, _ in self._places), default=0)
+
+    def until(self, instant: float) -> Iterator[Window]:
+        """Windows that end before `instant`, where everything that ran is known, and nobody else was there."""
+        if not self._places:
+            return
+        self.learned_until = max(self.learned_until, *(group.slices.closed for group, _ in self._places))
+        count = (int(instant / self._ledger.slice_seconds) - self.learned_until) // self._width
+        if count <= 0:
+            return
+        stop = self.learned_until + count * self._width
+        yield from self._cut(self.learned_until, stop, count)
+        self.learned_until = stop
+
+    def _cut(self, first: int, stop: int, count: int) -> Iterator[Window]:
+        group, lane = self._places[0]
+        here = scene(group.slices.amounts[:, lane, _run(group, first, stop)], self._ledger.slice_seconds)
+        others = sum((_others(group, lane, first, stop) for group, lane in self._places), np.zeros(stop - first))
+        joules = sum((_energy(group, first, stop) for group, _ in self._places), np.zeros(stop - first))
+        rate = step_rate(here)
+        columns = (
+            here.busy_seconds(),
+            rate * np.minimum(here.decoding, here.slice_seconds),
+            here.prefill_tokens,
+            here.decode_tokens,
+            rate * here.context,
+            joules,
+            others,
+        )
+        table = np.stack([column.reshape(count, self._width).sum(axis=1) for column in columns], axis=1)
+        for busy, steps, prefill, decode, context, energy, strangers in table.tolist():
+            if strangers == 0.0 and energy > 0.0:
+                yield Window(
+                    seconds=self._width * self._ledger.slice_seconds,
+                    busy_seconds=busy,
+                    steps=steps,
+                    prefill_tokens=prefill,
+                    decode_tokens=decode,
+                    context_tokens=context,
+                    joules=energy,
+                )
+
+
+def scene(amounts: Floats, slice_seconds: float) -> Scene:
+    """One lane's amounts (quantities, slices), as policies see them."""
+    return Scene(
+        slice_seconds,
+        presence=amounts[PRESENCE],
+        decoding=amounts[DECODING],
+        context=amounts[CONTEXT],
+        prefill_tokens=amounts[PREFILL],
+        decode_tokens=amounts[DECODE],
+    )
+
+
+def _run(group: Group, first: int, stop: int) -> slice:
+    return slice(first - group.slices.base, stop - group.slices.base)
+
+
+def _others(group: Group, lane: int, first: int, stop: int) -> Floats:
+    run = _run(group, first, stop)
+    presence = group.slices.amounts[PRESENCE, :, run]
+    others: Floats = presence.sum(axis=0) - presence[lane]
+    return np.where(others > 1e-9, others, 0.0)
+
+
+def _energy(group: Group, first: int, stop: int) -> Floats:
+    run = _run(group, first, stop)
+    joules: Floats = group.slices.energy[:, run].sum(axis=0)
+    return joules

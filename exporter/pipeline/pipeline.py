@@ -1,0 +1,150 @@
+"""The pipeline: `receive_*` and `advance`; everything else is consequence.
+
+Theory of operation. Readings flow through meters into slices; news flows into requests. `advance(now)` moves the
+watermark, the instant before which no more news is expected:
+
+    watermark = min(energy known until, for each server: log read until - settle time)
+
+The settle time follows the source: it is at least the configured one and at least as long as recent news was late, so
+a log that speaks only at a request's end is waited for as long as its longest recent request. Behind the watermark
+slices ripen and requests settle; a horizon behind that slices close. No clock is asked and no file is read: two
+pipelines that are told the same things at the same instants say the same, to the last bit.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+
+import numpy as np
+
+from exporter.attribution.policy import AttributionPolicy
+from exporter.attribution.time import TimePolicy
+from exporter.domain.events import RequestEvent
+from exporter.domain.readings import Device, Reading
+from exporter.domain.settings import Settings
+from exporter.domain.snapshot import DeviceView, SettledRequest, Snapshot
+from exporter.domain.units import Instant, Joules, Watts
+from exporter.ledger.claims import Floats
+from exporter.ledger.ledger import Group, Ledger
+from exporter.ledger.slices import CONTEXT, DECODE, DECODING, PREFILL, PRESENCE
+from exporter.pipeline.learning import scene
+from exporter.pipeline.server import Server, serves
+from exporter.pipeline.settling import Settling
+
+_RECENT = 256
+
+
+class Pipeline:
+    """Readings and events in, a snapshot out."""
+
+    def __init__(self, settings: Settings, devices: Sequence[Device], since: Instant) -> None:
+        users = {
+            server.name: [device.name for device in devices if serves(server, device)] for server in settings.servers
+        }
+        self.settings = settings
+        self.ledger = Ledger(devices, users, settings.attribution, since=since, idle_watts=settings.power.idle_watts)
+        self.servers = {one.name: Server(one, settings, self.ledger, since) for one in settings.servers}
+        self._settling = Settling(
+            self.ledger,
+            {name: server.requests for name, server in self.servers.items()},
+            self._prices,
+            exclude_static=settings.attribution.idle == "exclude",
+        )
+        self._recent: deque[SettledRequest] = deque(maxlen=_RECENT)
+        self.watermark: float = since
+
+    # --- what happens outside --------------------------------------------------------------------------------------
+
+    def receive_reading(self, reading: Reading) -> None:
+        """A power source said this."""
+        self.ledger.receive(reading)
+
+    def receive_event(self, server: str, event: RequestEvent, heard_at: Instant | None) -> None:
+        """A server's requests said this, live at `heard_at`, or before we listened (None)."""
+        self.servers[server].requests.hear(event, heard_at)
+
+    def receive_progress(self, server: str, heard_until: Instant) -> None:
+        """Everything this server had written until then has been received."""
+        self.servers[server].heard_until = heard_until
+
+    def advance(self, now: Instant) -> None:
+        """Time has come to `now`."""
+        for server in self.servers.values():
+            server.requests.give_up_silent(min(now, server.heard_until))
+        self._settle(self._find_watermark(now))
+
+    def finish(self, now: Instant) -> None:
+        """The story ends at `now`: settle what has ended and close all books. Nothing can follow; no way to pause."""
+        self._settle(now)
+        self._settling.close(self._slice_number(now) + 1)
+
+    # --- the watermark ---------------------------------------------------------------------------------------------
+
+    def _slice_number(self, instant: float) -> int:
+        return int(instant / self.settings.attribution.slice_seconds)
+
+    def _find_watermark(self, now: Instant) -> float:
+        """Where the watermark may go. A log that is not read on holds it up, but not for ever."""
+        rules = self.settings.attribution
+        heard = (server.heard_until - server.settle_seconds() for server in self.servers.values())
+        until = min([now - rules.slice_seconds, self.ledger.frontier(now), *heard])
+        return max(until, now - 0.75 * rules.horizon_seconds, self.watermark)
+
+    def _settle(self, watermark: float) -> None:
+        self.watermark = watermark
+        batches = self._settling.advance(self._slice_number(watermark))
+        for name, batch in batches.items():
+            if batch.finished:
+                self._recent.extend(self.servers[name].count(batch)[-_RECENT:])
+        for server in self.servers.values():
+            server.learn(watermark)
+
+    def _prices(self, group: Group, held: Floats) -> Floats:
+        """Each lane's own policy, if every one of the group is sure of itself; else equal time for all."""
+        servers = [self.servers[name] for name in group.lanes]
+        sure = not any(server.policy.doubt() for server in servers)
+        policies: list[AttributionPolicy] = [server.policy if sure else TimePolicy() for server in servers]
+        for server in servers:
+            server.in_force = self.settings.attribution.policy if sure else "time"
+        prices = np.empty_like(held)
+        for lane, policy in enumerate(policies):
+            named = policy.prices(scene(held[:, lane], self.settings.attribution.slice_seconds))
+            prices[PRESENCE, lane], prices[DECODING, lane], prices[CONTEXT, lane] = (
+                named.presence,
+                named.decoding,
+                named.context,
+            )
+            prices[PREFILL, lane], prices[DECODE, lane] = named.prefill_token, named.decode_token
+        return prices
+
+    # --- what is known ---------------------------------------------------------------------------------------------
+
+    def snapshot(self, now: Instant) -> Snapshot:
+        """Everything, as it stands."""
+        unsettled = self.ledger.unsettled()
+        return Snapshot(
+            at=now,
+            devices=tuple(self._view(name, unsettled[name], now) for name in self.ledger.meters),
+            models=tuple(tally.view() for server in self.servers.values() for tally in server.tallies.values()),
+            servers=tuple(server.view() for server in self.servers.values()),
+            recent=tuple(self._recent),
+            label_overflows={"model": sum(server.overflows for server in self.servers.values())},
+        )
+
+    def _view(self, name: str, unsettled: float, now: Instant) -> DeviceView:
+        meter, books, idle = self.ledger.meters[name], self.ledger.books[name], self.ledger.idle[name].watts
+        return DeviceView(
+            device=meter.device,
+            power_watts=meter.watts(now),
+            idle_watts=Watts(idle) if idle is not None else None,
+            metered_joules=Joules(books.metered),
+            booked={share: Joules(joules) for share, joules in books.booked.items()},
+            unsettled_joules=Joules(unsettled),
+            sensor_period_seconds=meter.period_seconds,
+            counter_ratio=meter.ratio,
+            counter_in_use=meter.counter_in_use,
+            interpolated_joules=Joules(meter.interpolated_joules),
+            gap_seconds=meter.gap_seconds,
+            counter_resets=meter.resets,
+            readings=meter.readings,
+            failures=dict(meter.failures),
+        )

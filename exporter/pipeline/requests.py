@@ -1,0 +1,350 @@
+"""One server's requests: from news to lives, however disordered, doubled or lost the news is.
+
+A request is *running* from its start's news until its end's; then it is *finished* and waits for the watermark. News
+can fail in four ways, and each is counted:
+
+    heard twice         the second is counted as a duplicate and changes nothing
+    an end, no start    an orphan: counted; what it probably used goes to unattributed
+    a start, no end     closed by silence after a while; what it probably used goes to unattributed
+    late                the request shares what is still unclaimed
+
+What cannot be tied to a known request becomes a *ghost*: a claim like any other, booked to unattributed.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from exporter.domain.events import (
+    Closing,
+    Completed,
+    Counted,
+    Ended,
+    FirstToken,
+    Outcome,
+    RequestEvent,
+    ServerRestarted,
+    Started,
+)
+from exporter.domain.units import Instant
+from exporter.ledger.claims import Life
+
+_LEAST_LIFE_SECONDS = 1e-3
+"""A request shorter than its log's resolution still ran."""
+_LEAST_SILENCE_SECONDS = 60.0
+_SILENCE_FACTOR = 3.0
+"""A start without an end is given up after this many times the longest recent request."""
+_MOST_RUNNING = 20_000
+_MOST_REMEMBERED = 65_536
+_RECENT = 255
+
+
+@dataclass(slots=True)
+class Running:
+    """A request whose end has not been heard.
+
+    Attributes:
+        since: where its unsettled part begins; later than its start only once slices it ran on have closed.
+        accrued: what it was given for the part before `since`: joules by device, and decode tokens.
+        late: its start was heard of after that time had settled.
+    """
+
+    news: Started
+    late: bool
+    since: float
+    first_token: float | None = None
+    accrued: dict[str, float] = field(default_factory=dict)
+    accrued_tokens: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A request whose life is known and waits for the watermark.
+
+    Attributes:
+        news: all that was heard of it. life: what remains to be settled of it.
+        accrued: joules by device it was given before.
+        late: its time had settled when it was heard of.
+        ghost: nobody knows whose it was; its energy is unattributed.
+    """
+
+    news: Completed
+    life: Life
+    late: bool = False
+    ghost: bool = False
+    accrued: dict[str, float] = field(default_factory=dict)
+
+
+class Usual:
+    """What this server's requests and its news of them are usually like."""
+
+    def __init__(self) -> None:
+        self.durations: deque[float] = deque(maxlen=_RECENT)
+        self._delays: deque[float] = deque(maxlen=_RECENT)
+        self.tokens_per_second = 0.0
+        self.uncertainty = {"start": 0.0, "end": 0.0}
+
+    def duration(self) -> float:
+        """The median duration in seconds; 0 while unknown."""
+        known = sorted(self.durations)
+        return known[len(known) // 2] if known else 0.0
+
+    def silence(self, horizon_seconds: float) -> float:
+        """How long a request may run before its end is taken for lost."""
+        longest = max(self.durations, default=horizon_seconds)
+        return min(max(_LEAST_SILENCE_SECONDS, _SILENCE_FACTOR * longest), horizon_seconds)
+
+    def delay(self) -> float:
+        """How late recent news was at the worst: after a request's start if that was its first news, else its end."""
+        return max(self._delays, default=0.0)
+
+    def hear(self, happened: float, heard_at: float | None) -> None:
+        """Note how late news was; news from before we listened says nothing of that."""
+        if heard_at is not None:
+            self._delays.append(max(heard_at - happened, 0.0))
+
+    def learn(self, finished: Finished) -> None:
+        """Take in a finished request."""
+        news, life = finished.news, finished.life
+        self.durations.append(news.end - news.start)
+        for edge, seconds in (("start", news.start_uncertainty), ("end", news.end_uncertainty)):
+            self.uncertainty[edge] += 0.05 * (seconds - self.uncertainty[edge])
+        if news.output_tokens and life.end > life.first_token:
+            rate = life.decode_tokens / (life.end - life.first_token)
+            self.tokens_per_second += (rate - self.tokens_per_second) * (0.1 if self.tokens_per_second else 1.0)
+
+    def snapshot(self) -> dict[str, Any]:
+        """What must survive a restart, as JSON values."""
+        return {
+            "durations": list(self.durations),
+            "delays": list(self._delays),
+            "tokens_per_second": self.tokens_per_second,
+            "uncertainty": self.uncertainty,
+        }
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Go on from a snapshot."""
+        self.durations.extend(snapshot["durations"])
+        self._delays.extend(snapshot["delays"])
+        self.tokens_per_second = snapshot["tokens_per_second"]
+        self.uncertainty = dict(snapshot["uncertainty"])
+
+
+class Requests:
+    """All requests of one server that are not settled yet. `ripe`: time before this has settled."""
+
+    def __init__(self, *, horizon_seconds: float, since: float) -> None:
+        self.running: dict[str, Running] = {}
+        self.finished: list[Finished] = []
+        self.usual = Usual()
+        self.closings: dict[Closing, int] = {}
+        self.counted: dict[Outcome, int] = {}
+        self.duplicates = 0
+        self.orphans = 0
+        self.ripe = since
+        self._horizon = horizon_seconds
+        self._since = since
+        self._remembered: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._fresh: list[Finished] = []
+
+    # --- news ------------------------------------------------------------------------------------------------------
+
+    def hear(self, event: RequestEvent, heard_at: float | None) -> None:
+        """Take in news. `heard_at` is when it arrived live; None for news from before we listened."""
+        match event:
+            case Completed():
+                self._hear_completed(event, heard_at)
+            case Started():
+                self._hear_started(event, heard_at)
+            case FirstToken():
+                self._hear_first_token(event)
+            case Ended():
+                self._hear_ended(event, heard_at)
+            case Counted():
+                self.counted[event.outcome] = self.counted.get(event.outcome, 0) + 1
+            case ServerRestarted():
+                self._hear_restart(event)
+
+    def _hear_started(self, event: Started, heard_at: float | None) -> None:
+        if event.id in self.running:
+            self.duplicates += 1
+            return
+        self.usual.hear(event.at, heard_at)
+        if len(self.running) >= _MOST_RUNNING:
+            self._give_up(next(iter(self.running)))
+        self.running[event.id] = Running(event, late=event.at < self.ripe, since=event.at)
+
+    def _hear_first_token(self, event: FirstToken) -> None:
+        running = self.running.get(event.id)
+        if running is not None and running.first_token is None:
+            running.first_token = max(event.at, running.news.at)
+
+    def _hear_ended(self, event: Ended, heard_at: float | None) -> None:
+        running = self.running.pop(event.id, None)
+        if running is not None:
+            self.usual.hear(event.at, heard_at)
+            self._close(event.closing)
+            self._finish(_join(running, event), running)
+        elif event.id in self._remembered:
+            self.duplicates += 1
+        else:
+            self.orphans += 1
+            self._haunt(event.id, max(event.at - self.usual.duration(), self._since), event.at)
+
+    def _hear_completed(self, event: Completed, heard_at: float | None) -> None:
+        before = self._remembered.get(event.id)
+        if before is not None and event.start < before[1] and event.end > before[0]:
+            self.duplicates += 1
+            return
+        self.usual.hear(event.start, heard_at)
+        self._close("finish")
+        self._finish(event, self.running.pop(event.id, None))
+
+    def _hear_restart(self, event: ServerRestarted) -> None:
+        """Whatever ran on the old server ended with it, and its ids mean nothing any more."""
+        for id_ in [id_ for id_, running in self.running.items() if running.news.at < event.at]:
+            running = self.running.pop(id_)
+            self._close("restart")
+            self._finish(_join(running, Ended(id_, event.at, outcome="aborted", closing="restart")), running)
+        self._remembered.clear()
+
+    # --- lives -----------------------------------------------------------------------------------------------------
+
+    def _finish(self, news: Completed, running: Running | None) -> None:
+        late = running.late if running is not None else news.start < self.ripe
+        accrued = running.accrued if running is not None else {}
+        finished = Finished(news, self._life(news, running), late=late, accrued=accrued)
+        self.usual.learn(finished)
+        self._remember(news.id, news.start, news.end)
+        self._fresh.append(finished)
+
+    def _life(self, news: Completed, running: Running | None) -> Life:
+        since = max(news.start, running.since) if running is not None else news.start
+        end = max(news.end, since + _LEAST_LIFE_SECONDS)
+        known_first = news.first_token is not None
+        first = min(max(news.first_token or since, since), end)
+        prefill = float((news.prompt_tokens or 0) - (news.cached_tokens or 0)) if since == news.start else 0.0
+        if news.output_tokens is None:
+            decode = self.usual.tokens_per_second * (end - first)
+        else:
+            decode = float(news.output_tokens - known_first) - (running.accrued_tokens if running is not None else 0.0)
+        context = (news.prompt_tokens or 0.0) + 0.5 * (news.output_tokens or decode)
+        return Life(since, first, end, max(prefill, 0.0), max(decode, 0.0), context)
+
+    def _haunt(self, id_: str, start: float, end: float) -> None:
+        """Somebody was there about then. Its energy is unattributed rather than idle or everyone else's."""
+        if end - start >= _LEAST_LIFE_SECONDS:
+            life = Life(start, start, end, 0.0, self.usual.tokens_per_second * (end - start))
+            self._fresh.append(Finished(Completed(id_, Instant(start), Instant(end)), life, ghost=True))
+
+    def _give_up(self, id_: str) -> None:
+        running = self.running.pop(id_)
+        self._close("timeout")
+        self._remember(id_, running.news.at, running.news.at)
+        probable_end = running.news.at + self.usual.duration()
+        ghost = Life(running.since, running.since, max(probable_end, running.since + _LEAST_LIFE_SECONDS), 0.0, 0.0)
+        news = Completed(id_, running.news.at, Instant(ghost.end))
+        self._fresh.append(Finished(news, ghost, ghost=True, accrued=running.accrued))
+
+    def _close(self, how: Closing) -> None:
+        self.closings[how] = self.closings.get(how, 0) + 1
+
+    def _remember(self, id_: str, start: float, end: float) -> None:
+        self._remembered[id_] = (start, end)
+        if len(self._remembered) > _MOST_REMEMBERED:
+            self._remembered.popitem(last=False)
+
+    # --- time passes -----------------------------------------------------------------------------------------------
+
+    def give_up_silent(self, now: float) -> None:
+        """Close requests that have been running for too long to be true."""
+        patience = self.usual.silence(self._horizon)
+        for id_ in [id_ for id_, running in self.running.items() if now - running.news.at > patience]:
+            self._give_up(id_)
+
+    def fresh(self) -> list[Finished]:
+        """Requests finished since this was last asked; they are to be registered now, and wait to settle."""
+        fresh, self._fresh = self._fresh, []
+        self.finished.extend(fresh)
+        return fresh
+
+    def due(self, until: float) -> list[Finished]:
+        """Requests that ended before `until`: they are to settle now."""
+        due = [one for one in self.finished if one.life.end <= until]
+        if due:
+            self.finished = [one for one in self.finished if one.life.end > until]
+        return due
+
+    def complete_until(self, until: float) -> float:
+        """Everything that ran before this instant is known with its end and its tokens."""
+        return min((running.since for running in self.running.values()), default=until)
+
+    def reservations(self, until: float) -> list[Life]:
+        """What running requests hold up to `until`."""
+        return [self._so_far(running, until) for running in self.running.values() if running.since < until]
+
+    def _so_far(self, running: Running, until: float) -> Life:
+        first = max(running.first_token or running.since, running.since)
+        first = min(first, until)
+        prompt = running.news.prompt_tokens if running.since == running.news.at else None
+        decode = self.usual.tokens_per_second * (until - first)
+        context = (running.news.prompt_tokens or 0.0) + running.accrued_tokens + 0.5 * decode
+        return Life(running.since, first, until, float(prompt or 0), decode, context)
+
+    # --- across restarts -------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> dict[str, Any]:
+        """What must survive a restart, as JSON values."""
+        return {
+            "running": [asdict(running) for running in self.running.values()],
+            "finished": [asdict(finished) for finished in (*self.finished, *self._fresh)],
+            "registered": len(self.finished),
+            "remembered": [[id_, *span] for id_, span in self._remembered.items()],
+            "closings": self.closings,
+            "counted": self.counted,
+            "duplicates": self.duplicates,
+            "orphans": self.orphans,
+            "usual": self.usual.snapshot(),
+            "ripe": self.ripe,
+        }
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Go on from a snapshot."""
+        for saved in snapshot["running"]:
+            running = Running(**{**saved, "news": Started(**saved["news"])})
+            self.running[running.news.id] = running
+        finished = [
+            Finished(**{**saved, "news": Completed(**saved["news"]), "life": Life(*saved["life"])})
+            for saved in snapshot["finished"]
+        ]
+        registered = snapshot["registered"]
+        self.finished, self._fresh = finished[:registered], finished[registered:]
+        self._remembered = OrderedDict((id_, (start, end)) for id_, start, end in snapshot["remembered"])
+        self.closings, self.counted = dict(snapshot["closings"]), dict(snapshot["counted"])
+        self.duplicates, self.orphans, self.ripe = snapshot["duplicates"], snapshot["orphans"], snapshot["ripe"]
+        self.usual.restore(snapshot["usual"])
+
+    def overlong(self, until: float) -> Iterator[tuple[Running, Life]]:
+        """Running requests that began before `until`, and their lives up to it."""
+        for running in self.running.values():
+            if running.since < until:
+                yield running, self._so_far(running, until)
+
+
+def _join(running: Running, event: Ended) -> Completed:
+    """Start and end of one request as one piece of news."""
+    start = running.news
+    return Completed(
+        id=event.id,
+        start=start.at,
+        end=Instant(max(event.at, start.at + _LEAST_LIFE_SECONDS)),
+        start_uncertainty=start.uncertainty,
+        end_uncertainty=event.uncertainty,
+        first_token=Instant(running.first_token) if running.first_token is not None else None,
+        outcome=event.outcome,
+        model=event.model or start.model,
+        prompt_tokens=event.prompt_tokens if event.prompt_tokens is not None else start.prompt_tokens,
+        cached_tokens=event.cached_tokens,
+        output_tokens=event.output_tokens,
+    )
