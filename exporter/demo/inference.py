@@ -90,7 +90,9 @@ def running(inference: Inference, start_seconds: float = START_SECONDS) -> Itera
     """
     with tempfile.TemporaryDirectory(prefix="llm-energy-demo-") as name:
         folder = Path(name)
-        server = RunningInference(f"http://127.0.0.1:{_free_port()}", folder / "llama-server.log", inference.model.stem, 0)
+        server = RunningInference(
+            f"http://127.0.0.1:{_free_port()}", folder / "llama-server.log", inference.model.stem, 0
+        )
         process = _start(inference, server, folder)
         try:
             _wait_until_ready(process, server, time.monotonic() + start_seconds)
@@ -165,7 +167,8 @@ def _arguments(inference: Inference, server: RunningInference) -> list[str]:
 
 
 def _threads() -> int:
-    return min(8, len(os.sched_getaffinity(0)))
+    """Half the cores: llama.cpp's threads wait for each other by spinning, and crawl where they share a core."""
+    return max(1, min(8, len(os.sched_getaffinity(0)) // 2))
 
 
 def _environment(libraries: Path) -> Mapping[str, str]:

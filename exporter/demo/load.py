@@ -139,7 +139,7 @@ class _Client:
             async with self.session.post(self.url, json=_body(ask)) as response:
                 response.raise_for_status()
                 answer = await (_streamed(response, ask) if ask.stream else _plain(response))
-        except (aiohttp.ClientError, TimeoutError):
+        except (aiohttp.ClientError, TimeoutError, json.JSONDecodeError):
             answer = _Answer("error")
         fact = ClientFact(
             phase, start, _now(), answer.outcome, answer.first_token, answer.prompt_tokens, answer.output_tokens
@@ -174,8 +174,10 @@ async def _plain(response: aiohttp.ClientResponse) -> _Answer:
 
 
 async def _streamed(response: aiohttp.ClientResponse, ask: Ask) -> _Answer:
-    answer, pieces = _Answer("ok"), 0
+    answer, pieces = _Answer("error"), 0  # until it is complete
     async for line in response.content:
+        if line.strip() == b"data: [DONE]":
+            answer = replace(answer, outcome="ok")
         chunk = _chunk(line)
         if _has_text(chunk):
             pieces += 1
@@ -189,10 +191,9 @@ async def _streamed(response: aiohttp.ClientResponse, ask: Ask) -> _Answer:
 
 def _chunk(line: bytes) -> Mapping[str, Any]:
     """The JSON of a server-sent event; empty for the blank lines between and for the closing `[DONE]`."""
-    data = line.removeprefix(b"data:").strip()
-    if not line.startswith(b"data:") or data == b"[DONE]":
+    if not line.startswith(b"data: {"):
         return {}
-    chunk: Mapping[str, Any] = json.loads(data)
+    chunk: Mapping[str, Any] = json.loads(line.removeprefix(b"data: "))
     return chunk
 
 

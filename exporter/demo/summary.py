@@ -1,0 +1,169 @@
+"""The demo's result as text for somebody who has never seen the exporter. Pure: snapshot in, text out."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import nan
+
+from exporter.demo.load import ClientFact
+from exporter.domain.events import Outcome
+from exporter.domain.readings import Device
+from exporter.domain.snapshot import DeviceView, SettledRequest, Snapshot
+
+OUTCOMES: tuple[Outcome, ...] = ("ok", "aborted", "error")
+
+_LABEL_WIDTH = 25
+_CONFIG = """\
+    servers:
+      - name: chat
+        requests: {source: llamacpp, path: /var/log/llama-server.log}"""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What the demo found.
+
+    Attributes:
+        model: the name of the served model.
+        snapshot: the exporter's books. facts: what the clients saw of the same requests.
+        url: where the exporter still answers, without a trailing slash; None once it has ended.
+    """
+
+    model: str
+    snapshot: Snapshot
+    facts: Sequence[ClientFact]
+    url: str | None = None
+
+
+def summary(result: Result) -> str:
+    """The whole text, below 100 columns, without colours."""
+    sections = (_title(result), _meters(result.snapshot), _requests(result), _books(result.snapshot), _next(result.url))
+    return "\n\n".join("\n".join(lines) for lines in sections) + "\n"
+
+
+def imbalance(device: DeviceView) -> float:
+    """How far the device's books are from adding up, relative to what was metered."""
+    booked = sum(device.booked.values()) + device.unsettled_joules
+    return abs(device.metered_joules - booked) / device.metered_joules if device.metered_joules else 0.0
+
+
+def _title(result: Result) -> list[str]:
+    title = f"Joules per request: {result.model}, served by llama-server on this machine's CPU"
+    return [title, "=" * len(title)]
+
+
+def _meters(snapshot: Snapshot) -> list[str]:
+    return [line for view in snapshot.devices for line in _meter(view)]
+
+
+def _meter(view: DeviceView) -> list[str]:
+    named = f"{view.device.name} {view.device.model}".strip()
+    lines = [_row("metered by", f"{_sensor(view.device)} of {named}")]
+    if view.device.method == "estimated":
+        lines.append(_row("!! ESTIMATED !!", "no power sensor can be read here; watts are a model of CPU utilisation:"))
+        lines.append(_row("", "it shows how energy finds its request, not what this machine truly draws"))
+    return lines
+
+
+def _sensor(device: Device) -> str:
+    if device.method == "estimated":
+        return "an ESTIMATE"
+    return "the energy counter" if device.has_counter else "the power sensor"
+
+
+def _requests(result: Result) -> list[str]:
+    settled = result.snapshot.recent
+    joules = [request.joules for request in settled]
+    per_token = _ratio(
+        sum(request.joules for request in settled if request.output_tokens),
+        sum(request.output_tokens or 0 for request in settled),
+    )
+    return [
+        _row("requests", f"{_outcomes(result.snapshot)}   (clients saw {_seen(result.facts)})"),
+        _row("joules per request", f"{_spread(joules)}"),
+        _row("  of those that ran alone", _spread(_alone(settled))),
+        _row("joules per output token", f"{per_token:.3f}"),
+        _row("output tokens", f"{_tokens(settled)}   (clients were told {_told(result.facts)})"),
+        _row("seconds per request", f"{_durations(settled)}   (clients waited {_waited(result.facts)})"),
+    ]
+
+
+def _books(snapshot: Snapshot) -> list[str]:
+    head = f"{'joules':<{_LABEL_WIDTH}}{'metered':>10} ={'requests':>10} +{'idle':>10} +{'unattributed':>13}"
+    head += f" +{'unsettled':>10}   off by"
+    return [head, *(_book(view) for view in snapshot.devices)]
+
+
+def _book(view: DeviceView) -> str:
+    booked = view.booked
+    return (
+        f"{'  ' + view.device.name:<{_LABEL_WIDTH}}{view.metered_joules:>10.2f} ={booked.get('requests', 0):>10.2f} +"
+        f"{booked.get('idle', 0):>10.2f} +{booked.get('unattributed', 0):>13.2f} +{view.unsettled_joules:>10.2f}"
+        f"   {imbalance(view):.0e}"
+    )
+
+
+def _next(url: str | None) -> list[str]:
+    look = [("live page", f"{url}/"), ("metrics for Prometheus", f"{url}/metrics")]
+    keep = [("the live page", "llm-energy-exporter demo --keep   (stays up until Ctrl-C)")]
+    return [
+        *(_row(*pair) for pair in (look if url else keep)),
+        _row("your own server", "llm-energy-exporter run --config FILE   where FILE says, for example:"),
+        _CONFIG,
+    ]
+
+
+def _row(label: str, text: str) -> str:
+    return f"{label:<{_LABEL_WIDTH}}  {text}".rstrip()
+
+
+def _outcomes(snapshot: Snapshot) -> str:
+    return _by_outcome({name: sum(view.requests.get(name, 0) for view in snapshot.models) for name in OUTCOMES})
+
+
+def _seen(facts: Iterable[ClientFact]) -> str:
+    outcomes = [fact.outcome for fact in facts]
+    return _by_outcome({name: outcomes.count(name) for name in OUTCOMES})
+
+
+def _by_outcome(counts: dict[Outcome, int]) -> str:
+    return ", ".join(f"{counts[name]} {name}" for name in OUTCOMES if counts[name] or name == "ok")
+
+
+def _alone(settled: Sequence[SettledRequest]) -> list[float]:
+    """Joules of the requests that no other one overlapped: metered, whatever rule shares the rest."""
+    return [
+        one.joules
+        for one in settled
+        if not any(other is not one and other.start < one.end and one.start < other.end for other in settled)
+    ]
+
+
+def _spread(values: Sequence[float]) -> str:
+    if not values:
+        return "none"
+    mean = sum(values) / len(values)
+    return f"mean {mean:<8.2f} min {min(values):<8.2f} max {max(values):<8.2f} n={len(values)}"
+
+
+def _tokens(settled: Iterable[SettledRequest]) -> int:
+    return sum(request.output_tokens or 0 for request in settled if request.outcome == "ok")
+
+
+def _told(facts: Iterable[ClientFact]) -> int:
+    return sum(fact.output_tokens or 0 for fact in facts)
+
+
+def _durations(settled: Iterable[SettledRequest]) -> str:
+    return _mean([request.end - request.start for request in settled])
+
+
+def _waited(facts: Iterable[ClientFact]) -> str:
+    return _mean([fact.seconds for fact in facts])
+
+
+def _mean(values: Sequence[float]) -> str:
+    return f"mean {_ratio(sum(values), len(values)):.3f}"
+
+
+def _ratio(total: float, parts: float) -> float:
+    return total / parts if parts else nan
