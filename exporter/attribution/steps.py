@@ -9,8 +9,8 @@ member's own part: its prefill tokens, its decode token, the context that token 
 split that is efficient, symmetric and additive, is then a/|S| + b_i.
 
 Nobody can see a step from outside. But without speculative decoding each decoding request gains one token a step, so
-tokens tell the rate of steps (see `policy.step_rate`), and the coefficients follow from regression on windows of metered
-energy, by non-negative least squares with old windows forgotten:
+tokens tell the rate of steps (see `policy.step_rate`), and the coefficients follow from regression on windows of
+metered energy, by non-negative least squares with old windows forgotten:
 
     joules = idle x seconds without requests + a x steps
              + b_prefill x prefill tokens + b_decode x decode tokens + b_context x context tokens
@@ -27,7 +27,7 @@ from exporter.attribution.fit import NonNegativeFit
 from exporter.attribution.policy import PriceList, Scene, Window, step_rate
 
 _MEMORY_SECONDS = 1800.0
-_LEAST_WINDOWS = 30
+_LEAST_WINDOWS = 24
 _LEAST_STEPS = 200.0
 _LARGEST_ERROR = 0.15
 

@@ -2,7 +2,8 @@
 
 Theory of operation. Time is cut into slices (100 ms by default). Each holds, per device, the energy metered in it and,
 per server ("lane"), how much was there to cause it: seconds of presence and of decoding, context attended to, prefill
-and decode tokens. A policy prices these; prices turn them into weights, and a request that settles takes from each slice
+and decode tokens. A policy prices these; prices turn them into weights, and a request that settles takes from each
+slice
 
     energy left x own weight / weight left
 

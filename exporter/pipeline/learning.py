@@ -9,7 +9,8 @@ from exporter.attribution.policy import Scene, Window, step_rate
 from exporter.ledger.ledger import Group, Ledger
 from exporter.ledger.slices import CONTEXT, DECODE, DECODING, PREFILL, PRESENCE
 
-WINDOW_SECONDS = 2.0
+WINDOW_SECONDS = 5.0
+"""Long enough that a request's uneven progress within it averages out, short enough that the batch varies between them."""
 Floats = NDArray[np.float64]
 
 
