@@ -1,0 +1,39 @@
+"""The request readers, by the name that the configuration uses. A new reader is one file and one line here."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from exporter.domain.lines import Line
+from exporter.requests import jsonl, llamacpp, vllm
+from exporter.requests.reader import RequestReader
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderKind:
+    """A kind of log, and what can be had from it.
+
+    Attributes:
+        name: the configuration's `source`.
+        build: makes a reader from its options and the time zone of stamps without one; raises ConfigError.
+        knows: what the log can tell, in words: `start`, `first_token`, `end`, `tokens`, `clock`.
+        advice: which flags or settings of the server make it tell more.
+        survey: reads a whole finished file beforehand; what it returns is restored into a new reader. None where a
+            line says enough by itself.
+    """
+
+    name: str
+    build: Callable[[Mapping[str, Any], str | None], RequestReader]
+    knows: Mapping[str, str]
+    advice: str
+    survey: Callable[[Iterable[Line]], Mapping[str, Any]] | None = None
+
+
+READERS: Mapping[str, ReaderKind] = {
+    kind.name: kind
+    for kind in (
+        ReaderKind("vllm", vllm.build, vllm.KNOWS, vllm.ADVICE),
+        ReaderKind("llamacpp", llamacpp.build, llamacpp.KNOWS, llamacpp.ADVICE, llamacpp.survey),
+        ReaderKind("jsonl", jsonl.build, jsonl.KNOWS, jsonl.ADVICE),
+    )
+}

@@ -1,0 +1,364 @@
+"""vLLM's log, from V0 (2024) to V1 of 0.32: request lines where it prints them, else its access lines.
+
+    Received request ID: ...                         a request arrived                      --enable-log-requests
+    Generated response ID (streaming delta): ...     a token went out                       --enable-log-outputs
+    Generated response ID[ (streaming complete)]: .. it ended
+    Finished request ID.                             it ended                               V0 only
+    Aborted request(s) ID, ID.  Request ID aborted.  its client left: one abort, two lines
+    Request ID failed ...                            it failed
+    ADDRESS - "POST /v1/completions HTTP/1.1" 200    uvicorn, when the *response starts*: no time, id or duration
+
+An access line cannot say when a request ran, so it only counts, and only while the log shows no request lines.
+Token counts are in no line and stay None.
+
+Ids. `Added` and `Aborted request(s)` may carry `ID-<8 hex>`; the parallel samples of one request (n > 1) are
+`0_ID`, `1_ID`: both mean ID. A completion with several prompts is received as `ID-0`, `ID-1`, ..., one request each,
+but answered as ID: that ends them all, and its deltas are nobody's first token unless there was only one prompt.
+
+A prompt cannot forge an event. Lines are matched at their start, behind the logger's prefix, and only from the files
+that print such lines, because newer releases repeat the prefix on every line of a long message.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from datetime import tzinfo
+from typing import Any
+
+from exporter.domain.errors import ConfigError
+from exporter.domain.events import (
+    Closing,
+    Counted,
+    Dropped,
+    Ended,
+    FirstToken,
+    Heard,
+    Ignored,
+    Outcome,
+    RequestEvent,
+    ServerRestarted,
+    Started,
+    Used,
+)
+from exporter.domain.lines import Line
+from exporter.requests.reader import RequestReader
+from exporter.requests.stamps import Moment, Stamp, iso_stamps, moment, month_day_stamps, time_zone
+
+KNOWS = {
+    "start": "arrival, with --enable-log-requests; queueing included",
+    "first_token": "with --enable-log-outputs, for streams whose deltas are logged",
+    "end": "with --enable-log-outputs (V1), or always with V0's own engine; aborts always",
+    "tokens": "no",
+    "clock": "local time in whole seconds; milliseconds with --logging-config.formatter json",
+}
+ADVICE = (
+    "Run vLLM with --enable-log-requests --enable-log-outputs --max-log-len 0 to show when requests start and end "
+    "(--no-enable-log-deltas for a shorter log, but then without first tokens; up to 0.10.0 requests are logged by "
+    "default, and V1 shows no ends); add --logging-config.formatter json for millisecond stamps where it exists."
+)
+
+_MOST_OPEN = 65_536
+_MOST_ENDED = 4_096
+_HEAD = 512  # room for prefix, words and id; a prompt behind them is never looked at
+_LONGEST_ID = 256
+_MOST_SIBLINGS = 1_024
+
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_PREFIX = re.compile(
+    r"(?:\([^()]{1,64} pid=\d+\) )?"
+    r"(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) (\d\d-\d\d \d\d:\d\d:\d\d) \[?([\w./-]+):\d+\] "
+)
+_RECEIVED = re.compile(r"Received request (\S+): (?:prompt|params)")
+_ADDED = re.compile(r"Added request (\S+)\.\s*$")
+_GENERATED = re.compile(r"Generated response (\S+?)( \(streaming (?:delta|complete)\))?: output: ")
+_FINISHED = re.compile(r"Finished request (\S+)\.\s*$")
+_ABORTED = re.compile(r"Aborted requests?(?:\(s\))? (.+)\.\s*$", re.DOTALL)
+_CLOSED = re.compile(r"Request (\S+) (aborted\.|failed\b)")
+_ACCESS = re.compile(r'\S+ - "([A-Z]+) (\S+) HTTP/[\d.]+" (\d{3})')
+_UVICORN = re.compile(r"(?:\([^()]{1,64} pid=\d+\) )?[A-Z]+: +")
+_ENGINE_SUFFIX = re.compile(r"-[0-9a-f]{8}$")
+_SAMPLE_PREFIX = re.compile(r"^\d+_")
+_FINISH_REASON = "finish_reason: "
+
+_RESTARTS = (
+    (3, re.compile(r"vLLM (?:API )?server version|.*█.* version \d", re.DOTALL)),
+    (2, re.compile(r"Initializing an? (?:V\d )?LLM engine")),
+    (1, re.compile(r"Started server process \[")),
+)
+"""What a start prints, the surest first: several API servers or engines may repeat the others at any time."""
+
+_ENDPOINTS = (
+    "/completions",
+    "/chat/completions",
+    "/chat/completions/batch",
+    "/responses",
+    "/messages",
+    "/generate",
+    "/embeddings",
+    "/pooling",
+    "/score",
+    "/rerank",
+    "/classify",
+    "/invocations",
+    "/audio/transcriptions",
+    "/audio/translations",
+)
+
+_NOTHING_NEW = Ignored("repeat")
+_DELTA = Ignored("delta")
+_DETAIL = Ignored("request_detail")
+_STATS = Ignored("engine_stats")
+_ACCESS_LINE = Ignored("access_line")
+_OTHER_ENDPOINT = Ignored("other_endpoint")
+_OTHER = Ignored("other")
+_BAD_LINE = Dropped("bad_request_line")
+_BAD_JSON = Dropped("bad_json")
+_NO_TIME = Dropped("no_time")
+
+
+def build(options: Mapping[str, Any], timezone: str | None) -> RequestReader:
+    """A reader of vLLM's log. It has no options.
+
+    Raises:
+        ConfigError: an option was given, or the time zone is unknown.
+    """
+    for key in options:
+        raise ConfigError(f"options.{key}", "the source vllm has no options")
+    return VllmReader(time_zone(timezone))
+
+
+class VllmReader:
+    """Reads one vLLM server's log; several API servers may share it."""
+
+    def __init__(self, zone: tzinfo | None = None) -> None:
+        self._text_stamps = month_day_stamps(zone)
+        self._json_stamps = iso_stamps(zone)
+        self._open: dict[str, bool] = {}  # id: whether its first token was seen
+        self._ended: dict[str, None] = {}
+        self._logs_requests = False
+        self._restart_rank = 0
+        self._fresh = False
+
+    def feed(self, line: Line) -> Heard:
+        """Say what this line means."""
+        text = line.text
+        if text.startswith("{"):
+            return self._json(line)
+        head = text[:_HEAD]
+        if "\x1b" in head:
+            head = _ANSI.sub("", head)
+        found = _PREFIX.match(head)
+        if found is None:
+            return self._unstamped(head, line)
+        message = head[found.end() :]
+        if len(text) > _HEAD and message.startswith("Aborted"):
+            message = text[text.find("Aborted") :]  # the list of ids may be long
+        return self._message(found[2], message, found[1], line)
+
+    def snapshot(self) -> Mapping[str, Any]:
+        """Open and lately ended ids, and what kind of log this is."""
+        return {
+            "open": dict(self._open),
+            "ended": list(self._ended),
+            "logs_requests": self._logs_requests,
+            "restart_rank": self._restart_rank,
+            "fresh": self._fresh,
+        }
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Go on from a snapshot. An unusable snapshot is as good as none."""
+        try:
+            opened = {str(id_): bool(first) for id_, first in snapshot["open"].items()}
+            ended = {str(id_): None for id_ in snapshot["ended"]}
+            rank = int(snapshot["restart_rank"])
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return
+        self._open, self._ended, self._restart_rank = opened, ended, rank
+        self._logs_requests = bool(snapshot.get("logs_requests"))
+        self._fresh = bool(snapshot.get("fresh"))
+
+    # One line, by its shape
+
+    def _json(self, line: Line) -> Heard:
+        text = line.text
+        if '"message"' not in text:
+            return _OTHER
+        try:
+            record = json.loads(text)
+        except (ValueError, RecursionError):
+            return _BAD_JSON
+        message, logger = record.get("message"), record.get("name")
+        if not isinstance(message, str) or not isinstance(logger, str):
+            return _OTHER
+        stamp = record.get("asctime")
+        if logger == "uvicorn.access":
+            return self._access(message, stamp, line)
+        return self._message(logger.rpartition(".")[2] + ".py", message, stamp, line)
+
+    def _unstamped(self, head: str, line: Line) -> Heard:
+        found = _UVICORN.match(head)
+        if found is None:
+            return _OTHER
+        rest = head[found.end() :]
+        return self._access(rest, None, line) if ' - "' in rest else self._other(rest, None, line)
+
+    def _message(self, file: str, message: str, stamp: object, line: Line) -> Heard:
+        if file.endswith("logger.py"):
+            if message.startswith("Generated response "):
+                return self._generated(message, stamp, line)
+            if message.startswith("Received request "):
+                return self._received(message, stamp, line)
+            return _DETAIL if message.startswith("Request ") else _OTHER
+        if "equest" in message and ("llm" in file or "engine" in file or "client" in file):
+            return self._engine_line(message, stamp, line)
+        return self._other(message, stamp, line)
+
+    def _engine_line(self, message: str, stamp: object, line: Line) -> Heard:
+        if found := _ADDED.match(message):
+            return self._added(found[1], stamp, line)
+        if found := _FINISHED.match(message):
+            return self._end([found[1]], stamp, line, "ok", "finish")
+        if found := _ABORTED.match(message):
+            return self._end(found[1].split(","), stamp, line, "aborted", "abort")
+        if found := _CLOSED.match(message):
+            left = found[2] == "aborted."
+            return self._end([found[1]], stamp, line, *(("aborted", "abort") if left else ("error", "finish")))
+        return self._other(message, stamp, line)
+
+    def _other(self, message: str, stamp: object, line: Line) -> Heard:
+        if message.startswith("Engine ") or "throughput: " in message:
+            return _STATS
+        for rank, pattern in _RESTARTS:
+            if pattern.match(message):
+                return self._restarted(rank, self._moment(stamp, line))
+        return _OTHER
+
+    # One message, by what it says
+
+    def _received(self, message: str, stamp: object, line: Line) -> Heard:
+        found, when = _RECEIVED.match(message), self._moment(stamp, line)
+        if found is None or len(found[1]) > _LONGEST_ID:
+            return _BAD_LINE
+        return _NO_TIME if when is None else self._start(found[1], when)
+
+    def _added(self, id_: str, stamp: object, line: Line) -> Heard:
+        if self._names(id_) or self._just_ended(id_):
+            return _NOTHING_NEW
+        when = self._moment(stamp, line)
+        return _NO_TIME if when is None else self._start(_plain(id_)[:_LONGEST_ID], when)
+
+    def _generated(self, message: str, stamp: object, line: Line) -> Heard:
+        found = _GENERATED.match(message)
+        if found is None:
+            return _DETAIL if " details: " in message[:_HEAD] else _BAD_LINE
+        id_, how = found.groups()
+        if how == " (streaming delta)":
+            return self._first_token(id_, stamp, line)
+        reason = line.text.rpartition(_FINISH_REASON)[2]
+        return self._end([id_], stamp, line, _outcome(reason), "abort" if reason.startswith("abort") else "finish")
+
+    def _access(self, message: str, stamp: object, line: Line) -> Heard:
+        found = _ACCESS.match(message)
+        if found is None:
+            return self._other(message, stamp, line)
+        method, path, status = found.groups()
+        if method != "POST" or not path.partition("?")[0].endswith(_ENDPOINTS):
+            return _OTHER_ENDPOINT
+        if self._logs_requests:
+            return _ACCESS_LINE
+        self._fresh = False
+        when = self._moment(stamp, line)
+        return Used((Counted(when.at if when else line.not_after, "ok" if status < "400" else "error"),))
+
+    def _restarted(self, rank: int, when: Moment | None) -> Heard:
+        if rank < self._restart_rank or self._fresh:
+            return Ignored("startup")
+        self._restart_rank, self._fresh, self._logs_requests = rank, True, False
+        self._open.clear()
+        self._ended.clear()
+        return Used((ServerRestarted(when.at),)) if when else Ignored("startup")
+
+    # The requests
+
+    def _start(self, id_: str, when: Moment) -> Used:
+        again = id_ in self._open
+        self._logs_requests, self._fresh = True, False
+        self._open.pop(id_, None)
+        self._ended.pop(id_, None)
+        self._open[id_] = False
+        if len(self._open) > _MOST_OPEN:
+            del self._open[next(iter(self._open))]
+        started = Started(id_, *when)
+        # Nothing is known of how the earlier one ended; most end well.
+        return Used((Ended(id_, *when, closing="reuse"), started) if again else (started,))
+
+    def _first_token(self, id_: str, stamp: object, line: Line) -> Heard:
+        names = self._names(id_)
+        if len(names) != 1 or self._open[names[0]]:
+            return _DELTA
+        when = self._moment(stamp, line)
+        if when is None:
+            return _NO_TIME
+        self._open[names[0]] = True
+        return Used((FirstToken(names[0], *when),))
+
+    def _end(self, ids: Iterable[str], stamp: object, line: Line, outcome: Outcome, closing: Closing) -> Heard:
+        self._logs_requests, self._fresh = True, False
+        when = self._moment(stamp, line)
+        if when is None:
+            return _NO_TIME
+        events: list[RequestEvent] = []
+        for id_ in ids:
+            events += [Ended(name, *when, outcome, closing) for name in self._close(id_.strip())]
+        return Used(tuple(events)) if events else _NOTHING_NEW
+
+    def _close(self, id_: str) -> list[str]:
+        names = self._names(id_)
+        if not names:
+            # An end whose start was printed before we came is still an end.
+            names = [] if not id_ or self._just_ended(id_) else [_plain(id_)[:_LONGEST_ID]]
+        for name in names:
+            self._open.pop(name, None)
+            self._remember_end(name)
+        if names:
+            self._remember_end(_plain(id_)[:_LONGEST_ID])
+        return names
+
+    def _names(self, id_: str) -> list[str]:
+        """The open requests that a line means by this id: itself, its stem, or its prompts."""
+        if id_ in self._open:
+            return [id_]
+        plain = _plain(id_)
+        if plain in self._open:
+            return [plain]
+        first = f"{id_}-0"
+        if first not in self._open and f"{id_}-1" not in self._open:
+            return []
+        return [name for name in (f"{id_}-{i}" for i in range(_MOST_SIBLINGS)) if name in self._open]
+
+    def _just_ended(self, id_: str) -> bool:
+        return id_ in self._ended or _plain(id_) in self._ended
+
+    def _remember_end(self, id_: str) -> None:
+        self._ended[id_] = None
+        if len(self._ended) > _MOST_ENDED:
+            del self._ended[next(iter(self._ended))]
+
+    def _moment(self, stamp: object, line: Line) -> Moment | None:
+        return moment(line, self._stamp(stamp, line))
+
+    def _stamp(self, text: object, line: Line) -> Stamp | None:
+        if not isinstance(text, str):
+            return None
+        stamps = self._json_stamps if len(text) > 14 else self._text_stamps  # "11-21 04:09:05" is 14 long
+        return stamps.read(text, line.not_after)
+
+
+def _plain(id_: str) -> str:
+    return _ENGINE_SUFFIX.sub("", _SAMPLE_PREFIX.sub("", id_))
+
+
+def _outcome(reason: str) -> Outcome:
+    if reason.startswith("abort"):
+        return "aborted"
+    return "error" if reason.startswith("error") else "ok"
