@@ -140,18 +140,20 @@ class _Board:
 
 
 class _Patience:
-    """When to suspect NVML itself, and how soon to suspect it again."""
+    """When to suspect NVML itself, and how soon again. Silence begins with a read that no board answered."""
 
-    def __init__(self, at: Instant) -> None:
-        self.answered(at)
+    def __init__(self) -> None:
+        self.answered()
 
-    def answered(self, at: Instant) -> None:
+    def answered(self) -> None:
         """Some board answered."""
-        self._next_try = later(at, SILENCE_SECONDS)
+        self._next_try: Instant | None = None
         self._back_off = FIRST_RETRY_SECONDS
 
     def is_over(self, at: Instant) -> bool:
-        """Whether to try again now; the next time is then further off."""
+        """No board answered at this instant: whether to start over now. If so, the next time is further off."""
+        if self._next_try is None:
+            self._next_try = later(at, SILENCE_SECONDS)
         if at < self._next_try:
             return False
         self._next_try = later(at, self._back_off)
@@ -185,7 +187,7 @@ class NvmlSource:
             self._shut_down()
             raise
         self._devices = tuple(board.device for board in self._boards)
-        self._patience = _Patience(now())
+        self._patience = _Patience()
 
     @property
     def devices(self) -> Sequence[Device]:
@@ -197,15 +199,15 @@ class NvmlSource:
         at = self._now()
         if self._closed:
             return [ReadFailure(device.name, at, CLOSED) for device in self._devices]
-        if self._patience.is_over(at):
-            self._start_over()
         cross_check = self._reads % self._power_every == 0
         self._reads += 1
         readings: list[Reading] = []
         for board in self._boards:
             self._ask(board, readings, cross_check=cross_check)
         if any(not isinstance(reading, ReadFailure) for reading in readings):
-            self._patience.answered(at)
+            self._patience.answered()
+        elif self._patience.is_over(at):
+            self._start_over()
         return readings
 
     def close(self) -> None:
