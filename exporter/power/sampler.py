@@ -29,8 +29,9 @@ BURST_CALL_SHARE = 0.2
 LONGEST_INTERVAL_SECONDS = 1.0
 """Slow calls stretch the interval no further."""
 
-SMOOTHING = 0.1
-"""Weight of the latest call in the smoothed duration: one slow call is no trend, ten are."""
+MEMORY_SECONDS = 1.0
+"""About how long a call's duration is remembered: one slow call at full pace is no trend, and a second of fast ones
+at the slowest pace is."""
 
 STALE_SECONDS = 5.0
 """Without a value for so long the source is down, if only because a call hangs."""
@@ -53,6 +54,7 @@ class Pace:
         self._wanted = interval_seconds
         self._burst_until = later(start, BURST_SECONDS)
         self._calls = 0
+        self._last_ended = start
         self.call_seconds = 0.0
         self.due = start
 
@@ -63,16 +65,17 @@ class Pace:
 
     def called(self, began: Instant, ended: Instant) -> None:
         """One read is done: `due` becomes the next point of the grid that is not past already."""
-        self._smooth(ended - began)
+        self._smooth(ended - began, ended - self._last_ended)
+        self._last_ended = ended
         interval = self._interval_at(ended)
         self.due = later(self.due, interval)
         missed = math.ceil((ended - self.due) / interval)
         if missed > 0:
             self.due = later(self.due, missed * interval)
 
-    def _smooth(self, seconds: float) -> None:
+    def _smooth(self, seconds: float, since_last: float) -> None:
         self._calls += 1
-        weight = max(SMOOTHING, 1 / self._calls)  # a plain mean until there are enough to smooth
+        weight = max(since_last / (since_last + MEMORY_SECONDS), 1 / self._calls)  # at first a plain mean
         self.call_seconds += weight * (seconds - self.call_seconds)
 
     def _interval_at(self, at: Instant) -> float:
