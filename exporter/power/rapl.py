@@ -64,7 +64,8 @@ class RaplSource:
         if not zones:
             raise _no_zones(root)
         try:
-            self._counters.extend(_Counter(device, _open(zone)) for zone, device in zones)
+            for zone, device in zones:
+                self._counters.append(_Counter(device, _open(zone)))
         except PermissionError as error:
             self.close()
             raise _not_allowed(root) from error
