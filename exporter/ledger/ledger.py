@@ -79,7 +79,7 @@ class Ledger:
         self.books = {device.name: Books() for device in devices}
         self.idle = {device.name: IdleBaseline(idle_watts.get(device.name)) for device in devices}
         self.groups = tuple(self._form_groups(devices, users, since))
-        self._place = {name: (group.slices, index) for group in self.groups for index, name in enumerate(group.devices)}
+        self._place = {name: (group, index) for group in self.groups for index, name in enumerate(group.devices)}
 
     def _form_groups(
         self, devices: Sequence[Device], users: Mapping[str, Sequence[str]], since: float
@@ -113,12 +113,20 @@ class Ledger:
             self._deposit(reading.device, segment.start, segment.end, segment.joules)
 
     def _deposit(self, name: str, start: float, end: float, joules: float) -> None:
-        slices, index = self._place[name]
+        group, index = self._place[name]
         books = self.books[name]
         books.metered += joules
-        overdue = slices.deposit(index, start, end, joules)
+        self._let_go_of_the_past(group, end)
+        overdue = group.slices.deposit(index, start, end, joules)
         if overdue:
             books.book("unattributed", overdue)
+
+    def _let_go_of_the_past(self, group: Group, now: float) -> None:
+        """After a long time without readings, close what is too old to wait for, so that slices stay bounded."""
+        oldest = group.slices.number(now - 1.5 * self.horizon_seconds)
+        if oldest > group.slices.closed:
+            group.slices.ripe = max(group.slices.ripe, oldest)
+            self.close(group, oldest)
 
     def frontier(self, now: float) -> float:
         """The energy of every device is known up to here; devices silent for long are not waited for."""

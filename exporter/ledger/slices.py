@@ -81,6 +81,7 @@ class Slices:
         self.closed = self.base
         self.ripe = self.base
         self.touched = self.base
+        self.reached = self.base
         self.energy = np.zeros((devices, capacity))
         self.left = np.zeros((devices, capacity))
         self.amounts = np.zeros((QUANTITIES, lanes, capacity))
@@ -93,6 +94,12 @@ class Slices:
     def edge(self, number: int) -> float:
         """The instant at which this slice begins."""
         return number * self.slice_seconds
+
+    def begin_at(self, closed: int, ripe: int, reached: int) -> None:
+        """Begin anew, with empty slices, where others left off."""
+        self.base = self.closed = self.touched = self.reached = closed
+        self.ripe = ripe
+        self._make_room(reached)
 
     # --- energy and claims come in ---------------------------------------------------------------------------------
 
@@ -234,7 +241,7 @@ class Slices:
         somebody = self.amounts[PRESENCE, :, run].sum(axis=0) > _NOBODY_SECONDS
         unattributed = self.left[:, run] @ somebody
         idle = self.left[:, run] @ ~somebody
-        for array in self._arrays():
+        for array in self.arrays():
             array[..., run] = 0.0
         self.closed = until
         return idle, unattributed
@@ -246,18 +253,20 @@ class Slices:
 
     # --- the window ------------------------------------------------------------------------------------------------
 
-    def _arrays(self) -> tuple[Floats, ...]:
+    def arrays(self) -> tuple[Floats, ...]:
+        """All that is kept by slice, along the last axis of each."""
         return (self.energy, self.left, self.amounts, self.amounts_left)
 
     def _make_room(self, stop: int) -> None:
         """Move the window so that it reaches `stop`: closed slices make way; it grows only if that is not enough."""
+        self.reached = max(self.reached, stop)
         capacity = self.energy.shape[1]
         if stop - self.base <= capacity:
             return
         shift = self.closed - self.base
         wanted = max(capacity, 2 * (stop - self.closed))
         moved = []
-        for array in self._arrays():
+        for array in self.arrays():
             fresh = np.zeros((*array.shape[:-1], wanted)) if wanted > capacity else array
             kept = array[..., shift:].copy()
             fresh[..., : kept.shape[-1]] = kept

@@ -10,7 +10,7 @@ from exporter.ledger.ledger import Group, Ledger
 from exporter.ledger.slices import CONTEXT, DECODE, DECODING, PREFILL, PRESENCE
 
 WINDOW_SECONDS = 5.0
-"""Long enough that a request's uneven progress within it averages out, short enough that the batch varies between them."""
+"""Long enough that a request's uneven progress in it averages out, short enough that the batch varies between them."""
 Floats = NDArray[np.float64]
 
 

@@ -11,8 +11,9 @@ slices ripen and requests settle; a horizon behind that slices close. No clock i
 pipelines that are told the same things at the same instants say the same, to the last bit.
 """
 
+import json
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from exporter.domain.readings import Device, Reading
 from exporter.domain.settings import Settings
 from exporter.domain.snapshot import DeviceView, SettledRequest, Snapshot
 from exporter.domain.units import Instant, Joules, Watts
+from exporter.ledger import durable
 from exporter.ledger.claims import Floats
 from exporter.ledger.ledger import Group, Ledger
 from exporter.ledger.slices import CONTEXT, DECODE, DECODING, PREFILL, PRESENCE
@@ -129,6 +131,32 @@ class Pipeline:
             recent=tuple(self._recent),
             label_overflows={"model": sum(server.overflows for server in self.servers.values())},
         )
+
+    # --- across restarts -------------------------------------------------------------------------------------------
+
+    def checkpoint(self, saved: set[str]) -> dict[str, bytes | None]:
+        """What has changed since the last checkpoint, by key; None for what can be forgotten.
+
+        Args:
+            saved: keys in the store; kept up to date here.
+        """
+        whole = {
+            "watermark": self.watermark,
+            "ledger": durable.summary(self.ledger),
+            "servers": {name: server.snapshot() for name, server in self.servers.items()},
+        }
+        return {"pipeline": json.dumps(whole).encode(), **durable.changes(self.ledger, saved)}
+
+    def restore(self, store: Mapping[str, bytes]) -> None:
+        """Go on from checkpoints, before anything is received. Servers that are no longer configured are let go."""
+        if "pipeline" not in store:
+            return
+        whole = json.loads(store["pipeline"])
+        self.watermark = whole["watermark"]
+        durable.restore(self.ledger, whole["ledger"], store)
+        for name, server in self.servers.items():
+            if name in whole["servers"]:
+                server.restore(whole["servers"][name])
 
     def _view(self, name: str, unsettled: float, now: Instant) -> DeviceView:
         meter, books, idle = self.ledger.meters[name], self.ledger.books[name], self.ledger.idle[name].watts

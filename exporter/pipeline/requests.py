@@ -14,6 +14,7 @@ What cannot be tied to a known request becomes a *ghost*: a claim like any other
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from typing import Any
 
 from exporter.domain.events import (
@@ -37,6 +38,7 @@ _SILENCE_FACTOR = 3.0
 """A start without an end is given up after this many times the longest recent request."""
 _MOST_RUNNING = 20_000
 _MOST_REMEMBERED = 65_536
+_MOST_SAVED = 1000
 _RECENT = 255
 
 
@@ -300,7 +302,7 @@ class Requests:
             "running": [asdict(running) for running in self.running.values()],
             "finished": [asdict(finished) for finished in (*self.finished, *self._fresh)],
             "registered": len(self.finished),
-            "remembered": [[id_, *span] for id_, span in self._remembered.items()],
+            "remembered": [[id_, *span] for id_, span in islice(reversed(self._remembered.items()), _MOST_SAVED)][::-1],
             "closings": self.closings,
             "counted": self.counted,
             "duplicates": self.duplicates,

@@ -162,6 +162,7 @@ class Server:
             "overflows": self.overflows,
             "model": self._model,
             "learned_until": self.windows.learned_until,
+            "heard_until": self.heard_until,
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
@@ -176,3 +177,4 @@ class Server:
         self.overflows = snapshot["overflows"]
         self._model = self.settings.model or snapshot["model"]
         self.windows.learned_until = snapshot["learned_until"]
+        self.heard_until = snapshot["heard_until"]
