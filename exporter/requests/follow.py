@@ -1,0 +1,421 @@
+"""Following log files by name, through everything that may happen to them.
+
+Theory of operation. A pattern leads to names, a name to a file, and each of these may change while we look. Files are
+therefore followed by identity, never by name:
+
+* once a second the patterns are resolved; a file not known yet is opened;
+* at every poll each name is looked up. Leads it to the file we know, the same call says whether the file grew or was
+  truncated. Leads it elsewhere, the file was rotated: it is read to its end, then its replacement from the beginning,
+  and it is watched a little longer because its writer may not have noticed yet;
+* what is read is exactly what was there when the poll began, so that a poll which leaves nothing unread has seen
+  everything written before its own instant.
+
+A half line at the end of a file stays there until it is completed, or until its file is given up after rotation.
+Only regular files are followed. What cannot be followed is a problem with words for a person, and is tried again.
+"""
+
+import glob
+import os
+import stat as kinds
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from exporter.domain.events import Dropped
+from exporter.domain.lines import Line
+from exporter.domain.settings import StartAt
+from exporter.domain.units import Instant
+from exporter.requests.arrival import Bounds, Tally
+from exporter.requests.envelope import EnvelopeKind
+from exporter.requests.logfile import NEVER, NO_HEAD, Identity, LogFile, Mark, identity_of, line_start
+
+_RESCAN_SECONDS = 1.0
+_LATE_WRITES_SECONDS = 5.0
+"""A writer is given so long, after its last line, to notice that its file was rotated."""
+
+_UNREPLACED_SECONDS = 3600.0
+"""A file renamed away without a replacement is probably still written to: rotation without a reopen."""
+
+_MTIME_GRAIN_SECONDS = 0.01
+"""Kernels stamp files with the latest timer tick, up to this much before the write."""
+
+_COMPRESSED = (".gz", ".zst", ".bz2", ".xz", ".lz4", ".Z", ".zip")
+_MARKS = 256
+
+
+class Follower:
+    """Follows the files that the patterns match. See `exporter.requests.arrival.Arrival`.
+
+    Args:
+        patterns: paths or globs.
+        start_at: where to begin in files that are there at the very first look; later ones begin at their beginning.
+        envelope: how lines are wrapped.
+        bounds: what may be used at most.
+    """
+
+    ended = False
+
+    def __init__(
+        self,
+        patterns: Sequence[str],
+        *,
+        start_at: StartAt = "end",
+        envelope: EnvelopeKind = "auto",
+        bounds: Bounds | None = None,
+    ) -> None:
+        self._patterns = tuple(patterns)
+        self._start_at = start_at
+        self._envelope = envelope
+        self._bounds = bounds or Bounds()
+        self._files: dict[Identity, LogFile] = {}
+        self._marks: list[Mark] = []
+        self._known_patterns: set[str] = set()
+        self._resuming = False
+        self._problems: dict[str, str] = {}
+        self._dropped: Counter[str] = Counter()
+        self._scanned_at = NEVER
+        self._names_are_certain = False
+        self._turn = 0
+        self._bytes = self._rotations = self._forgotten = 0
+        self.caught_up = False
+        self.caught_up_at: Instant | None = None
+
+    def poll(self, now: Instant, wall_offset: float | None) -> list[Line]:
+        """Return the lines that have arrived."""
+        self._look(now)
+        if now - self._scanned_at >= _RESCAN_SECONDS:
+            self._scan(now)
+        lines = self._read(now, wall_offset)
+        lines += self._let_go(now, wall_offset)
+        self._conclude(now)
+        return lines
+
+    @property
+    def tally(self) -> Tally:
+        """How reading goes."""
+        return Tally(
+            files=len(self._files),
+            bytes=self._bytes,
+            rotations=self._rotations,
+            lag_bytes=sum(file.lag for file in self._files.values()),
+            problems=dict(self._problems),
+            dropped=dict(self._dropped),
+            forgotten=self._forgotten,
+        )
+
+    def snapshot(self) -> Mapping[str, Any]:
+        """Where we are in every file."""
+        marks = [*self._marks, *(file.mark() for file in self._files.values())]
+        return {"patterns": sorted(self._known_patterns), "files": [mark.json() for mark in marks]}
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Go on from a snapshot."""
+        try:
+            known = {str(pattern) for pattern in snapshot["patterns"]}
+            marks = [Mark(**fields) for fields in snapshot["files"]]
+        except (KeyError, TypeError):
+            return
+        self._known_patterns = known & set(self._patterns)
+        self._marks = [mark for mark in marks if mark.pattern in self._known_patterns]
+        self._forgotten += len(marks) - len(self._marks)
+        self._resuming = True
+
+    def close(self) -> None:
+        """Close all files."""
+        for file in self._files.values():
+            file.close()
+        self._files.clear()
+
+    # Which files there are.
+
+    def _look(self, now: Instant) -> None:
+        for file in list(self._files.values()):
+            try:
+                self._look_at(file, now)
+            except OSError as error:
+                self._lose(file, error)
+
+    def _look_at(self, file: LogFile, now: Instant) -> None:
+        named = None if file.replaced else _stat(file.path)
+        if named is not None and identity_of(named) == file.identity:
+            file.nameless_since = None
+            self._rotations += file.notice(named)
+            return
+        self._rotations += file.notice(os.fstat(file.fd))
+        if file.nameless_since is None:
+            file.nameless_since = now
+        if named is not None:
+            self._meet(file.path, file.pattern)
+
+    def _scan(self, now: Instant) -> None:
+        self._scanned_at = now
+        self._problems.clear()
+        if self._resuming:
+            self._find_rotated(now)
+        for pattern in self._patterns:
+            for path in _names(pattern):
+                self._meet(path, pattern)
+            self._known_patterns.add(pattern)
+        if self._resuming:
+            self._forget_missing()
+        for pattern in {*self._patterns} - {file.pattern for file in self._files.values()} - {*self._problems}:
+            self._problems[pattern] = "no such file yet: it is followed as soon as it is there"
+        names = {file.path for file in self._files.values()}
+        self._names_are_certain = all(not glob.has_magic(name) and name in names for name in self._patterns)
+
+    def _meet(self, path: str, pattern: str) -> None:
+        stat = None
+        try:
+            stat = os.stat(path)  # noqa: PTH116 - a Path would cost more than the call
+            known = self._files.get(identity_of(stat))
+            if known is None:
+                self._open(path, pattern, stat)
+            elif known.nameless_since is not None:
+                known.path, known.pattern, known.nameless_since, known.replaced = path, pattern, None, False
+        except OSError as error:
+            self._problems[path] = _advice(error)
+            if stat is not None and self._begins_at_end(pattern):
+                self._keep(_unread(path, pattern, stat))
+
+    def _open(self, path: str, pattern: str, stat: os.stat_result) -> None:
+        refusal = _refusal(stat, path)
+        if refusal is None and len(self._files) >= self._bounds.files:
+            refusal = f"not followed: {self._bounds.files} files are already; narrow the pattern"
+        if refusal is not None:
+            self._problems[path] = refusal
+            return
+        fd = _open(path)
+        # The name may lead elsewhere by now: only the open file counts from here on.
+        stat = os.fstat(fd)
+        if identity_of(stat) in self._files or not kinds.S_ISREG(stat.st_mode):
+            os.close(fd)
+            return
+        self._admit(fd, stat, path, pattern)
+        self._problems.pop(path, None)
+
+    def _admit(self, fd: int, stat: os.stat_result, path: str, pattern: str) -> LogFile:
+        try:
+            return self._begin(fd, stat, path, pattern)
+        except OSError:
+            os.close(fd)
+            raise
+
+    def _begin(self, fd: int, stat: os.stat_result, path: str, pattern: str) -> LogFile:
+        mark = self._recall(fd, stat)
+        is_new = mark is None
+        if mark is None:
+            offset = line_start(fd, stat.st_size, self._bounds.line_bytes) if self._begins_at_end(pattern) else 0
+            mark = replace(_unread(path, pattern, stat), offset=offset, rejoin=offset, envelope=self._envelope)
+        file = LogFile(fd, stat, replace(mark, path=path, pattern=pattern), self._bounds.line_bytes, self._dropped)
+        pieces = file.pieces_to_rejoin()
+        self._succeed(file, is_new=is_new)
+        self._files[file.identity] = file
+        for text in pieces:
+            file.decoder.feed(Line(text, NEVER, NEVER))
+        return file
+
+    def _succeed(self, file: LogFile, *, is_new: bool) -> None:
+        """Put the file in the place of the one that had its name before."""
+        for old in self._files.values():
+            if old.path == file.path and old.nameless_since is not None and not old.replaced:
+                old.replaced = True
+                file.predecessor = old
+                file.decoder = old.decoder
+                if is_new:
+                    self._rotations += 1
+                    file.end_seen = old.end_seen
+
+    def _begins_at_end(self, pattern: str) -> bool:
+        return self._start_at == "end" and pattern not in self._known_patterns
+
+    # Files known from before: a restart, or a time when they could not be read.
+
+    def _recall(self, fd: int, stat: os.stat_result) -> Mark | None:
+        for mark in self._marks:
+            if mark.fits(fd, stat):
+                self._marks.remove(mark)
+                start = mark.offset if mark.head_bytes else line_start(fd, mark.offset, self._bounds.line_bytes)
+                return replace(mark, offset=start, rejoin=min(start, mark.rejoin))
+        return None
+
+    def _keep(self, mark: Mark) -> None:
+        self._marks = [known for known in self._marks if known.inode != mark.inode or known.path != mark.path]
+        self._marks = [*self._marks, mark][-_MARKS:]
+
+    def _find_rotated(self, now: Instant) -> None:
+        for mark in list(self._marks):
+            here = _stat(mark.path)
+            path = _sibling(mark) if here is None or here.st_ino != mark.inode else None
+            if path is not None:
+                self._reopen(mark, path, now)
+
+    def _reopen(self, mark: Mark, path: str, now: Instant) -> None:
+        try:
+            fd = _open(path)
+            stat = os.fstat(fd)
+            if identity_of(stat) in self._files or not mark.fits(fd, stat):  # its inode was given to another file
+                os.close(fd)
+                return
+            self._admit(fd, stat, mark.path, mark.pattern).nameless_since = now
+        except OSError as error:
+            self._problems[path] = _advice(error)
+
+    def _forget_missing(self) -> None:
+        """A mark is kept only while what it stands for may come back: unreadable now, or its directory not there."""
+        kept = [mark for mark in self._marks if mark.path in self._problems or not Path(mark.path).parent.is_dir()]
+        self._forgotten += len(self._marks) - len(kept)
+        self._marks = kept
+        self._resuming = False
+
+    # What is in them.
+
+    def _read(self, now: Instant, wall_offset: float | None) -> list[Line]:
+        waiting = deque(file for file in self._files.values() if file.lag)
+        if waiting:
+            waiting.rotate(self._turn)
+            self._turn += 1
+        lines: list[Line] = []
+        room = self._bounds.poll_bytes
+        while waiting and room > 0 and len(lines) < self._bounds.poll_lines:
+            file = waiting.popleft()
+            if file.predecessor is None or not file.predecessor.lag:
+                before = file.position
+                lines += self._chunk(file, now, wall_offset)
+                room -= file.position - before
+            if file.lag and file.identity in self._files:
+                waiting.append(file)
+        self._bytes += self._bounds.poll_bytes - room
+        return lines
+
+    def _chunk(self, file: LogFile, now: Instant, wall_offset: float | None) -> list[Line]:
+        try:
+            texts = file.read()
+        except OSError as error:
+            self._lose(file, error)
+            return []
+        file.grown_at = now
+        lines = self._lines(file, texts, now, wall_offset)
+        file.rejoined()
+        return lines
+
+    def _lines(self, file: LogFile, texts: Iterable[str], now: Instant, wall_offset: float | None) -> list[Line]:
+        not_after = _not_after(file, now, wall_offset)
+        lines = [Line(text, file.end_seen, not_after, wall_offset) for text in texts]
+        return lines if file.decoder.kind == "none" else list(self._unwrapped(file, lines))
+
+    def _unwrapped(self, file: LogFile, lines: Iterable[Line]) -> Iterator[Line]:
+        for line in lines:
+            inner = file.decoder.feed(line)
+            if isinstance(inner, Dropped):
+                self._dropped[inner.reason] += 1
+            elif inner is not None:
+                yield inner
+
+    # How it ends.
+
+    def _let_go(self, now: Instant, wall_offset: float | None) -> list[Line]:
+        lines: list[Line] = []
+        for file in [file for file in self._files.values() if _is_over(file, now)]:
+            lines += self._lines(file, file.tail(), now, wall_offset)
+            file.rejoined()
+            if not file.deleted:
+                self._keep(file.mark())
+            self._drop(file)
+        return lines
+
+    def _lose(self, file: LogFile, error: OSError) -> None:
+        self._problems[file.path] = _advice(error)
+        self._keep(file.mark())
+        self._drop(file)
+
+    def _drop(self, file: LogFile) -> None:
+        file.close()
+        del self._files[file.identity]
+        for other in self._files.values():
+            if other.predecessor is file:
+                other.predecessor = None
+
+    def _conclude(self, now: Instant) -> None:
+        self.caught_up = True
+        for file in self._files.values():
+            if file.lag:
+                self.caught_up = False
+            else:
+                file.end_seen = now
+        if self.caught_up:
+            # A file that a pattern matches since the last scan is not known yet.
+            self.caught_up_at = now if self._names_are_certain else self._scanned_at
+
+
+def _is_over(file: LogFile, now: Instant) -> bool:
+    if file.nameless_since is None or file.lag:
+        return False
+    patience = _LATE_WRITES_SECONDS if file.replaced or file.deleted else _UNREPLACED_SECONDS
+    return now - max(file.nameless_since, file.grown_at) >= patience
+
+
+def _not_after(file: LogFile, now: Instant, wall_offset: float | None) -> Instant:
+    """When the lines were there: now, or when their file was last written if that is plausible and earlier."""
+    if wall_offset is None:
+        return now
+    written = Instant(file.changed + wall_offset + _MTIME_GRAIN_SECONDS)
+    return written if file.end_seen < written < now else now
+
+
+def _names(pattern: str) -> list[str]:
+    if Path(pattern).exists() or not glob.has_magic(pattern):
+        return [pattern] if os.path.lexists(pattern) else []
+    found = glob.iglob(pattern, recursive=True)  # noqa: PTH207 - patterns are text, absolute or not
+    return sorted(name for name in found if not name.endswith(_COMPRESSED) and not Path(name).is_dir())
+
+
+def _sibling(mark: Mark) -> str | None:
+    """The name that the marked file was given by rotation: in its own directory or where its symlink leads."""
+    for directory in {Path(mark.path).parent, Path(os.path.realpath(mark.path)).parent}:
+        try:
+            with os.scandir(directory) as entries:
+                for entry in entries:
+                    if entry.inode() == mark.inode and entry.is_file(follow_symlinks=False):
+                        return entry.path
+        except OSError:
+            continue
+    return None
+
+
+def _stat(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path)  # noqa: PTH116 - called for every file at every poll
+    except OSError:
+        return None
+
+
+def _open(path: str) -> int:
+    # Non-blocking, lest a pipe that took the file's place in between stops everything.
+    return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+
+
+def _unread(path: str, pattern: str, stat: os.stat_result) -> Mark:
+    """A file of which nothing is known but that it is so long."""
+    return Mark(path, pattern, *identity_of(stat), 0, NO_HEAD, stat.st_size, stat.st_size, "auto")
+
+
+def _refusal(stat: os.stat_result, path: str) -> str | None:
+    if kinds.S_ISDIR(stat.st_mode):
+        return f"is a directory: name the files in it, for example {path.rstrip('/')}/*.log"
+    if kinds.S_ISFIFO(stat.st_mode):
+        return "is a pipe, which only one reader may empty: let it be our standard input, and the path `-`"
+    if not kinds.S_ISREG(stat.st_mode):
+        return "is no regular file: only files and standard input (`-`) can be followed"
+    if path.endswith(_COMPRESSED):
+        return "is compressed: name the log that is still being written"
+    return None
+
+
+def _advice(error: OSError) -> str:
+    if isinstance(error, PermissionError):
+        return "cannot be read: give the exporter's user or group the right to read it and to search its directory"
+    if isinstance(error, FileNotFoundError):
+        return "leads nowhere: its target is missing"
+    return f"cannot be read: {os.strerror(error.errno) if error.errno else error}"

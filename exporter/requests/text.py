@@ -1,0 +1,25 @@
+"""Which way text arrives, by what the configuration names."""
+
+from collections.abc import Sequence
+
+from exporter.domain.errors import ConfigError
+from exporter.domain.settings import StartAt
+from exporter.requests.arrival import Arrival
+from exporter.requests.envelope import EnvelopeKind
+from exporter.requests.follow import Follower
+from exporter.requests.pipe import Pipe
+
+STANDARD_INPUT = "-"
+
+
+def open_arrival(paths: Sequence[str], *, start_at: StartAt = "end", envelope: EnvelopeKind = "auto") -> Arrival:
+    """Open what `RequestSettings.path` names: standard input, or files to follow.
+
+    Raises:
+        ConfigError: where both are named.
+    """
+    if STANDARD_INPUT not in paths:
+        return Follower(paths, start_at=start_at, envelope=envelope)
+    if len(paths) > 1:
+        raise ConfigError("path", f"`{STANDARD_INPUT}` is standard input and stands alone, without {list(paths)}")
+    return Pipe(envelope=envelope)

@@ -1,0 +1,171 @@
+"""After a restart reading goes on exactly where it stopped, whatever happened to the files meanwhile."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporter.domain.units import Instant
+from exporter.requests.arrival import Bounds
+from exporter.requests.follow import Follower
+from tests.requests.arriving import Follow, write
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "server.log"
+
+
+def test_reading_goes_on_at_the_half_line_where_it_stopped(log: Path) -> None:
+    follow = Follow(log, start_at="beginning")
+    write(log, "1\n2\nha")
+    assert follow.texts() == ["1", "2"]
+    write(log, "lf\n3\n")
+    follow.restart()
+    assert follow.texts() == ["half", "3"]
+
+
+def test_a_file_rotated_meanwhile_is_read_to_its_end_before_the_new_one(log: Path) -> None:
+    follow = Follow(log, start_at="end")
+    write(log, "1\n")
+    follow.texts()
+    write(log, "2\n")
+    log.rename(log.with_suffix(".20260101"))
+    write(log, "3\n")
+    follow.restart()
+    assert follow.texts() == ["2", "3"]
+
+
+def test_a_rotated_file_is_found_where_a_symlink_leads(tmp_path: Path) -> None:
+    (tmp_path / "pods").mkdir()
+    target = tmp_path / "pods" / "0.log"
+    write(target, "1\n")
+    link = tmp_path / "container.log"
+    link.symlink_to(target)
+    follow = Follow(link)
+    follow.texts()
+    write(target, "2\n")
+    target.rename(target.with_suffix(".log.20260101"))
+    write(target, "3\n")
+    follow.restart()
+    assert follow.texts() == ["2", "3"]
+
+
+def test_a_file_being_drained_when_we_stopped_is_drained_on(log: Path) -> None:
+    follow = Follow(log, start_at="beginning", bounds=Bounds(poll_lines=1))
+    write(log, "0\n")
+    assert follow.texts() == ["0"]
+    old = [f"{number:01000}" for number in range(100)]
+    write(log, "\n".join(old) + "\n")
+    log.rename(log.with_suffix(".1"))
+    write(log, "new\n")
+    first = follow.texts()
+    follow.restart()
+    assert first + follow.all_texts() == [*old, "new"]
+
+
+def test_a_truncated_file_is_read_from_its_beginning(log: Path) -> None:
+    follow = Follow(log)
+    write(log, "long enough\n")
+    follow.texts()
+    os.truncate(log, 0)
+    write(log, "short\n")
+    follow.restart()
+    assert follow.texts() == ["short"]
+
+
+def test_a_truncated_file_that_has_grown_again_is_read_from_its_beginning(log: Path) -> None:
+    follow = Follow(log)
+    write(log, "one\n")
+    follow.texts()
+    os.truncate(log, 0)
+    write(log, "two is longer\n")
+    follow.restart()
+    assert follow.texts() == ["two is longer"]
+
+
+def test_a_file_that_came_while_we_were_down_is_read_from_its_beginning(tmp_path: Path) -> None:
+    follow = Follow(tmp_path / "*.log", start_at="end")
+    follow.texts()
+    write(tmp_path / "new.log", "1\n")
+    follow.restart()
+    assert follow.texts() == ["1"]
+
+
+def test_a_pattern_that_is_new_after_a_restart_begins_like_any_first_look(tmp_path: Path) -> None:
+    write(tmp_path / "a.log", "old\n")
+    write(tmp_path / "b.log", "old\n")
+    follow = Follow(tmp_path / "a.log")
+    follow.texts()
+    saved = follow.follower.snapshot()
+    follower = Follower([str(tmp_path / "a.log"), str(tmp_path / "b.log")])
+    follower.restore(saved)
+    assert follower.poll(Instant(2000.0), 0.0) == []
+
+
+def test_missing_files_are_forgotten_and_counted(log: Path) -> None:
+    follow = Follow(log)
+    write(log, "1\n")
+    follow.texts()
+    log.unlink()
+    follow.restart()
+    assert follow.texts() == []
+    assert follow.follower.tally.forgotten == 1
+    assert follow.follower.snapshot()["files"] == []
+
+
+def test_a_file_whose_directory_is_not_mounted_yet_is_remembered(tmp_path: Path) -> None:
+    log = tmp_path / "mount" / "server.log"
+    log.parent.mkdir()
+    write(log, "1\n")
+    follow = Follow(log)
+    follow.texts()
+    log.parent.rename(tmp_path / "unmounted")
+    follow.restart()
+    assert follow.texts() == []
+    (tmp_path / "unmounted").rename(log.parent)
+    write(log, "2\n")
+    assert follow.texts(after=1.0) == ["2"]
+
+
+@pytest.mark.parametrize(
+    "unusable", [{}, {"patterns": 3, "files": []}, {"patterns": [], "files": [{"path": "x"}]}, {"files": None}]
+)
+def test_an_unusable_snapshot_is_as_good_as_none(log: Path, unusable: dict[str, Any]) -> None:
+    write(log, "old\n")
+    follow = Follow(log)
+    follow.follower.restore(unusable)
+    assert follow.texts() == []
+    write(log, "new\n")
+    assert follow.texts() == ["new"]
+
+
+def test_what_is_saved_holds_no_text_of_the_log(log: Path) -> None:
+    write(log, "2026-01-01T00:00:00Z stdout P a secret prompt\n")
+    follow = Follow(log, start_at="beginning")
+    follow.texts()
+    assert "secret" not in json.dumps(follow.follower.snapshot())
+
+
+def test_a_line_in_pieces_survives_a_restart_between_them(log: Path) -> None:
+    stamp = "2026-01-01T00:00:00Z"
+    write(log, f"{stamp} stderr F before\n{stamp} stdout P one \n{stamp} stderr F between\n")
+    follow = Follow(log, start_at="beginning")
+    assert follow.texts() == ["before", "between"]
+    follow.restart()
+    assert follow.texts() == []
+    follow.restart()
+    write(log, f"{stamp} stdout F line\n")
+    assert follow.texts() == ["one line"]
+
+
+def test_a_line_in_pieces_survives_rotation_between_them(log: Path) -> None:
+    stamp = "2026-01-01T00:00:00Z"
+    follow = Follow(log, start_at="beginning")
+    write(log, f"{stamp} stdout P one \n")
+    assert follow.texts() == []
+    log.rename(log.with_suffix(".1"))
+    write(log, f"{stamp} stdout F line\n")
+    assert follow.texts() == ["one line"]
