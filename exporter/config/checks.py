@@ -1,0 +1,101 @@
+"""What must hold between values that are each right by themselves. Paths are relative to the section looked at."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from exporter.config import quantities
+from exporter.config.problems import ConfigErrors, suggestion
+from exporter.config.sections import Check
+from exporter.domain.errors import ConfigError
+from exporter.domain.settings import AttributionSettings, CpuEstimate, PowerSettings, RequestSettings, Settings
+
+ReaderCheck = Callable[[Mapping[str, Any], str | None], object]
+"""Checks a reader's own options, given the time zone: raises ConfigError with a path relative to `requests`."""
+
+Readers = Mapping[str, ReaderCheck]
+"""Every request reader there is, by name."""
+
+_REQUEST_KEYS = ("source", "path", "start", "timezone")
+_MOST_SLICES = 1_000_000  # of 8 bytes, a few times per device: beyond this, memory is the surprise
+_SAME_ENERGY = frozenset({"rapl", "cpu"})
+
+
+def options_suit_the_reader(readers: Readers) -> Check:
+    """Each reader knows its own options best."""
+
+    def check(requests: RequestSettings) -> Iterator[ConfigError]:
+        try:
+            readers[requests.source](requests.options, requests.timezone)
+        except ConfigErrors as several:
+            yield from (_as_written(error, requests) for error in several.errors)
+        except ConfigError as error:
+            yield _as_written(error, requests)
+
+    return check
+
+
+def _as_written(error: ConfigError, requests: RequestSettings) -> ConfigError:
+    """A reader speaks of `options`, which stand beside `source` in the file; and it does not know our own keys."""
+    path = error.path.removeprefix("options").removeprefix(".")
+    meant_ours = path in requests.options and "did you mean" not in error.problem
+    return ConfigError(path, error.problem + (suggestion(path, _REQUEST_KEYS) if meant_ours else ""))
+
+
+def idle_below_max(cpu: CpuEstimate) -> Iterator[ConfigError]:
+    """The CPU draws most at full load."""
+    if cpu.idle_watts is not None and cpu.max_watts is not None and cpu.idle_watts > cpu.max_watts:
+        yield ConfigError("idle_watts", f"must be at most max_watts ({cpu.max_watts:g}), not {cpu.idle_watts:g}")
+
+
+def sources_go_together(power: PowerSettings) -> Iterator[ConfigError]:
+    """No energy is metered twice."""
+    if "auto" in power.source and len(power.source) > 1:
+        yield ConfigError("source", "`auto` stands alone: it chooses by itself")
+    if set(power.source) >= _SAME_ENERGY:
+        yield ConfigError("source", "`rapl` and `cpu` meter the same energy, which would be counted twice; keep one")
+
+
+def times_go_together(times: AttributionSettings) -> Iterator[ConfigError]:
+    """Slice <= settle <= horizon, and the horizon fits into memory."""
+    settle, horizon = (
+        quantities.written_duration(times.settle_seconds),
+        quantities.written_duration(times.horizon_seconds),
+    )
+    grain = quantities.written_duration(times.slice_seconds)
+    if times.slice_seconds > times.settle_seconds:
+        yield ConfigError("slice", f"must be at most settle ({settle}), not {grain}")
+    if times.settle_seconds > times.horizon_seconds:
+        yield ConfigError("settle", f"must be at most horizon ({horizon}), not {settle}")
+    if times.horizon_seconds > _MOST_SLICES * times.slice_seconds:
+        yield ConfigError("horizon", f"must be at most {_MOST_SLICES} slices of {grain}, not {horizon}")
+
+
+def names_are_unique(settings: Settings) -> Iterator[ConfigError]:
+    """The name is the label that tells servers apart."""
+    first: dict[str, int] = {}
+    for index, server in enumerate(settings.servers):
+        if first.setdefault(server.name, index) != index:
+            problem = f"'{server.name}' is already the name of servers[{first[server.name]}]"
+            yield ConfigError(f"servers[{index}].name", problem)
+
+
+def standard_input_is_read_once(settings: Settings) -> Iterator[ConfigError]:
+    """What one reader took from it, another never sees."""
+    readers = [index for index, server in enumerate(settings.servers) if "-" in server.requests.path]
+    for index in readers[1:]:
+        yield ConfigError(
+            f"servers[{index}].requests.path",
+            f"standard input (`-`) is already read by servers[{readers[0]}]; name a file",
+        )
+
+
+def gpus_are_metered(settings: Settings) -> Iterator[ConfigError]:
+    """A server's GPUs are among those metered, where both are named."""
+    metered = settings.power.gpus
+    for index, server in enumerate(settings.servers):
+        if isinstance(metered, tuple) and isinstance(server.gpus, tuple):
+            for gpu in (gpu for gpu in server.gpus if gpu not in metered):
+                yield ConfigError(
+                    f"servers[{index}].gpus",
+                    f"'{gpu}' is not in power.gpus ({', '.join(metered)}), so it is not metered",
+                )

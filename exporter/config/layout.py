@@ -1,0 +1,156 @@
+"""What a configuration file may say: the table of keys from which it is read, checked and documented."""
+
+import re
+from typing import get_args
+
+from exporter.config import checks, kinds, quantities
+from exporter.config.checks import Readers
+from exporter.config.sections import Key, ListOf, Section
+from exporter.domain.settings import (
+    AttributionSettings,
+    BucketSettings,
+    CpuEstimate,
+    IdleRule,
+    PolicyName,
+    PowerSettings,
+    PowerSourceName,
+    RequestSettings,
+    ServerSettings,
+    Settings,
+    StartAt,
+)
+
+LATER_READERS = (
+    *("sglang", "tgi", "llamacpp", "llama_cpp_python", "ollama", "triton", "lmdeploy", "ray", "kserve", "torchserve"),
+    *("vllm", "transformers", "litellm", "jsonl", "combined", "proxy", "otlp", "push"),
+)
+"""Readers that this project means to have: those of them that are not there yet are refused as such."""
+
+POWER_CPU = Section(
+    CpuEstimate,
+    (
+        Key("idle_watts", quantities.watts(), "the CPU's power at rest, for the estimate of source `cpu`"),
+        Key("max_watts", quantities.watts(), "the CPU's power at full load, for the same estimate"),
+    ),
+    checks=(checks.idle_below_max,),
+)
+
+POWER = Section(
+    PowerSettings,
+    (
+        Key(
+            "source",
+            kinds.Many(kinds.choice(get_args(PowerSourceName), later=("dcgm", "recording"))),
+            "where power is read; `auto` takes the first that works of `nvml`, `rapl`, `cpu`; "
+            "a list runs several side by side",
+        ),
+        Key("interval", quantities.duration("10ms", "1m"), "time between readings, at the fastest", "interval_seconds"),
+        Key("gpus", kinds.Many(kinds.gpu(), all_word="all"), "which GPUs are metered"),
+        Key("cpu", POWER_CPU, "the estimate that source `cpu` makes"),
+        Key(
+            "idle_watts",
+            kinds.Table(quantities.watts(), re.compile(r"(?:gpu|cpu|dram)[0-9]{1,4}"), "gpu0"),
+            "power with the model loaded and no request running, e.g. `{gpu0: 60}`; overrules what is learned",
+        ),
+    ),
+    checks=(checks.sources_go_together,),
+)
+
+ATTRIBUTION = Section(
+    AttributionSettings,
+    (
+        Key("policy", kinds.choice(get_args(PolicyName)), "the rule by which concurrent requests share energy"),
+        Key(
+            "idle",
+            kinds.choice(get_args(IdleRule)),
+            "`active`: requests bear the static power while they run; `exclude`: it stays idle energy",
+        ),
+        Key("slice", quantities.duration("10ms", "1s"), "grain of the ledger", "slice_seconds"),
+        Key(
+            "settle",
+            quantities.duration("10ms", "1h"),
+            "least time after its end that a request settles",
+            "settle_seconds",
+        ),
+        Key(
+            "horizon",
+            quantities.duration("1s", "7d"),
+            "how long energy waits for late news of requests",
+            "horizon_seconds",
+        ),
+    ),
+    checks=(checks.times_go_together,),
+)
+
+_BOUNDS = kinds.Ascending(kinds.number(), at_most=100)
+
+BUCKETS = Section(
+    BucketSettings,
+    (
+        Key("energy", _BOUNDS, "upper bounds of `llm_request_energy_joules`, in joules"),
+        Key("duration", _BOUNDS, "upper bounds of the histograms of seconds, in seconds"),
+        Key(
+            "energy_per_token",
+            _BOUNDS,
+            "upper bounds of `llm_request_energy_per_output_token_joules`, in joules",
+        ),
+    ),
+)
+
+
+def layout(readers: Readers) -> Section:
+    """The whole file, for these request readers."""
+    return Section(
+        Settings,
+        (
+            Key("listen", quantities.address(), "where `/metrics` is served; port 0 takes a free one"),
+            Key("power", POWER, "where power comes from"),
+            Key("servers", ListOf(_server(readers)), "the inference servers on this machine"),
+            Key("attribution", ATTRIBUTION, "how energy is shared among requests"),
+            Key("buckets", BUCKETS, "bounds of the histograms"),
+            Key("state_dir", _STATE_DIR, "where books, baselines and log offsets are kept across restarts"),
+        ),
+        later=frozenset({"web", "proxies", "labels", "budgets", "carbon"}),
+        checks=(checks.names_are_unique, checks.standard_input_is_read_once, checks.gpus_are_metered),
+    )
+
+
+_STATE_DIR = kinds.Scalar("directory", "a directory", kinds.text().convert, lambda value: value or "nothing is kept")
+
+
+def _server(readers: Readers) -> Section:
+    return Section(
+        ServerSettings,
+        (
+            Key("name", kinds.text("a name", at_most=128), "the label `server`", required=True),
+            Key("model", kinds.model(), "the label `model`; `auto` takes it from the log"),
+            Key("gpus", kinds.Many(kinds.gpu(), all_word="all"), "the GPUs that serve it, of those metered"),
+            Key("requests", _requests(readers), "where its requests are told", required=True),
+        ),
+        later=frozenset({"metrics_url"}),
+    )
+
+
+def _requests(readers: Readers) -> Section:
+    return Section(
+        RequestSettings,
+        (
+            Key("source", _reader(readers), "the reader that understands the log", required=True),
+            Key("path", kinds.Many(kinds.text("a path or glob")), "files to follow, or globs; `-` is standard input"),
+            Key(
+                "start",
+                kinds.choice(get_args(StartAt)),
+                "where to begin in a file that is there before us and was never read",
+                "start_at",
+            ),
+            Key("timezone", kinds.timezone(), "of stamps that name none"),
+        ),
+        rest="options",
+        checks=(checks.options_suit_the_reader(readers),),
+    )
+
+
+def _reader(readers: Readers) -> kinds.Scalar:
+    known = sorted(readers)
+    of = kinds.choice(known, later=set(LATER_READERS) - set(known))
+    return kinds.Scalar("a reader's name", of.allowed, of.convert)

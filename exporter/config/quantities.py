@@ -1,0 +1,88 @@
+"""Quantities with their unit, and addresses: how they are read and written."""
+
+import re
+from decimal import Decimal
+from typing import Any
+
+from exporter.config.kinds import Scalar, UnfitError, bounded, finite
+from exporter.domain.settings import ListenAddress
+
+_WATTS = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?) ?(?P<unit>k?W|)")
+
+
+def watts() -> Scalar:
+    """`60`, `60W` or `0.06 kW`."""
+
+    def convert(value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            raise UnfitError
+        return bounded(_parsed_watts(value) if isinstance(value, str) else float(value), 0.0, 1e6)
+
+    return Scalar("watts", "watts, such as 60 or 60W", finite(convert), _written_watts)
+
+
+def _parsed_watts(value: str) -> float:
+    match = _WATTS.fullmatch(value)
+    if not match:
+        raise UnfitError
+    return float(match["number"]) * (1000.0 if match["unit"] == "kW" else 1.0)
+
+
+def _written_watts(value: float | None) -> str:
+    return "by the machine" if value is None else f"{value:g}W"
+
+
+_SECONDS = {"d": Decimal(86_400), "h": Decimal(3600), "m": Decimal(60), "s": Decimal(1), "ms": Decimal("0.001")}
+_DURATION = re.compile(r"(?P<number>[0-9]{1,12}(?:\.[0-9]{1,12})?)(?P<unit>ms|s|m|h|d)")
+
+
+def duration(least: str, most: str) -> Scalar:
+    """A number with its unit, between two others. A number alone is refused: nobody knows its unit in a year."""
+    lower, upper = seconds(least), seconds(most)
+
+    def convert(value: Any) -> float:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            raise UnfitError("; give it a unit")
+        return bounded(seconds(value), lower, upper)
+
+    return Scalar("duration", f"a duration from {least} to {most}, such as 50ms, 2s, 15m", convert, written_duration)
+
+
+def seconds(value: Any) -> float:
+    """`50ms` in seconds.
+
+    Raises:
+        UnfitError: it is no duration.
+    """
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if not match:
+        raise UnfitError
+    return float(Decimal(match["number"]) * _SECONDS[match["unit"]])
+
+
+def written_duration(value: float) -> str:
+    """0.05 as `50ms`: the largest unit that needs no fraction."""
+    exact = Decimal(repr(value))
+    unit = next((unit for unit, size in _SECONDS.items() if exact >= size and exact % size == 0), "s")
+    return f"{(exact / _SECONDS[unit]).normalize():f}{unit}"
+
+
+_ADDRESS = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.%]+)\]|(?P<host>[^:\[\]\s]*)):(?P<port>[0-9]{1,5})")
+
+
+def address() -> Scalar:
+    """`HOST:PORT`, `[IPV6]:PORT`, or `:PORT` for every interface."""
+    return Scalar("host:port", "HOST:PORT, such as 0.0.0.0:9460 or [::]:9460", _address, written_address)
+
+
+def _address(value: Any) -> ListenAddress:
+    match = _ADDRESS.fullmatch(value) if isinstance(value, str) else None
+    if not match or int(match["port"]) > 65535:
+        raise UnfitError
+    host = match["v6"] or match["host"] or ListenAddress().host
+    return ListenAddress(host, int(match["port"]))
+
+
+def written_address(value: ListenAddress) -> str:
+    """As it is written in a URL."""
+    return f"[{value.host}]:{value.port}" if ":" in value.host else f"{value.host}:{value.port}"
