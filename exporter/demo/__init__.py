@@ -73,14 +73,10 @@ def run(options: DemoOptions, make_exporter: MakeExporter) -> int:
 
     Raises:
         InferenceError: there is no server or model to run, it does not start, or it answers nothing.
+        KeyboardInterrupt: interrupted or terminated before the result; everything that was started is stopped.
     """
-    progress = Progress()
-    try:
-        with _termination_interrupts():
-            _run(options, make_exporter, progress)
-    except KeyboardInterrupt:
-        progress.say("interrupted")
-        return 1
+    with _termination_interrupts():
+        _run(options, make_exporter, Progress())
     return 0
 
 

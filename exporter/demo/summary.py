@@ -12,10 +12,6 @@ from exporter.domain.snapshot import DeviceView, SettledRequest, Snapshot
 OUTCOMES: tuple[Outcome, ...] = ("ok", "aborted", "error")
 
 _LABEL_WIDTH = 25
-_CONFIG = """\
-    servers:
-      - name: chat
-        requests: {source: llamacpp, path: /var/log/llama-server.log}"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +103,8 @@ def _next(url: str | None) -> list[str]:
     keep = [("the live page", "llm-energy-exporter demo --keep   (stays up until Ctrl-C)")]
     return [
         *(_row(*pair) for pair in (look if url else keep)),
-        _row("your own server", "llm-energy-exporter run --config FILE   where FILE says, for example:"),
-        _CONFIG,
+        _row("your own server", "llm-energy-exporter run --source llamacpp --log /path/to/its.log"),
+        _row("", "(or vllm, or jsonl for a proxy's log; a GPU is found by itself)"),
     ]
 
 

@@ -45,8 +45,10 @@ class Recorder:
     async def _make(self, settings: Settings) -> AsyncIterator[DemoExporter]:
         exporter = FakeExporter(settings)
         self.made.append(exporter)
-        yield exporter
-        exporter.lived.append("closed")
+        try:
+            yield exporter
+        finally:
+            exporter.lived.append("closed")
 
 
 @pytest.fixture
@@ -76,10 +78,12 @@ def test_kept_running_it_ends_with_an_interrupt_and_names_its_page(
     assert exporters.made[0].lived == ["snapshot", "finish", "closed"]
 
 
-def test_a_request_to_terminate_stops_the_server_and_fails(options: DemoOptions) -> None:
+def test_a_request_to_terminate_stops_everything_like_an_interrupt(options: DemoOptions) -> None:
     exporters = Recorder()
     _interrupt_when(lambda: bool(exporters.made), signal.SIGTERM)
-    assert run(replace(options, idle_seconds=60), exporters) == 1
+    with pytest.raises(KeyboardInterrupt):
+        run(replace(options, idle_seconds=60), exporters)
+    assert exporters.made[0].lived == ["closed"]
 
 
 def test_a_server_that_answers_nothing_is_an_error(make_inference: MakeInference, options: DemoOptions) -> None:
