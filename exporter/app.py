@@ -1,0 +1,144 @@
+"""The composition root: settings become a running exporter. Here and nowhere else do the objects meet."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from aiohttp.web import AppRunner
+
+from exporter.clock import SystemClock
+from exporter.domain.errors import ConfigError, ExporterError
+from exporter.domain.readings import Device
+from exporter.domain.settings import RequestSettings, Settings
+from exporter.domain.snapshot import Snapshot
+from exporter.engine import Engine, LogFeed, PowerFeed
+from exporter.pipeline.pipeline import Pipeline
+from exporter.pipeline.server import serves
+from exporter.power.sampler import Sampler
+from exporter.power.select import Opened, open_source
+from exporter.requests.arrival import Arrival
+from exporter.requests.follow import Follower
+from exporter.requests.pipe import Pipe
+from exporter.requests.reader import RequestReader
+from exporter.requests.registry import READERS
+from exporter.server import build, serve
+from exporter.state import StateStore
+
+log = logging.getLogger(__name__)
+
+
+class Exporter:
+    """A running exporter. `url`: where it answers, without a trailing slash."""
+
+    def __init__(self, engine: Engine, url: str, running: "asyncio.Task[None]") -> None:
+        self.url = url
+        self._engine = engine
+        self._running = running
+
+    def snapshot(self) -> Snapshot:
+        """The books as published."""
+        return self._engine.snapshot
+
+    async def finish(self) -> Snapshot:
+        """Stop reading, settle every request, close every slice: the final books of a story that is over."""
+        self._engine.stop()
+        await self._running
+        return self._engine.finish()
+
+
+@asynccontextmanager
+async def exporting(settings: Settings, clock: SystemClock | None = None) -> AsyncIterator[Exporter]:
+    """Run an exporter for as long as the context lasts.
+
+    Raises:
+        ExporterError: it cannot start with these settings on this machine; says what to do.
+    """
+    clock = clock or SystemClock()
+    engine = assemble(settings, open_sources(settings, clock), clock)
+    try:
+        engine.resume()
+        runner = await serve(build(engine.published, engine.ready, engine.fault), settings.listen)
+    except ExporterError:
+        engine.close()
+        raise
+    running = asyncio.create_task(engine.run())
+    try:
+        yield Exporter(engine, _url(runner), running)
+    finally:
+        engine.stop()
+        await running
+        await runner.cleanup()
+
+
+def _url(runner: AppRunner) -> str:
+    host, port = runner.addresses[0][:2]
+    local = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    return f"http://{local}:{port}"
+
+
+def open_sources(settings: Settings, clock: SystemClock) -> list[Opened]:
+    """Open the configured power sources and check that the servers find their devices among them."""
+    opened: list[Opened] = []
+    try:
+        for name in settings.power.source:
+            opened.append(open_source(name, settings.power, clock.now))  # noqa: PERF401 - closed again on failure
+        _check_devices(settings, [device for each in opened for device in each.source.devices])
+    except Exception:
+        for each in opened:
+            each.source.close()
+        raise
+    return opened
+
+
+def assemble(settings: Settings, opened: Sequence[Opened], clock: SystemClock) -> Engine:
+    """Put the parts together around open power sources."""
+    store = StateStore.open(Path(settings.state_dir)) if settings.state_dir is not None else None
+    if store is not None and store.notice is not None:
+        log.warning("%s", store.notice)
+    devices = [device for each in opened for device in each.source.devices]
+    pipeline = Pipeline(settings, devices, clock.now())
+    power = [
+        PowerFeed(each.name, Sampler(each.source, settings.power.interval_seconds, clock), each.refusals)
+        for each in opened
+    ]
+    logs = [LogFeed(server.name, _arrival(server.requests), _reader(server.requests)) for server in settings.servers]
+    for each in opened:
+        _announce(each)
+    return Engine(pipeline, power, logs, clock, store)
+
+
+def _check_devices(settings: Settings, devices: Sequence[Device]) -> None:
+    names = [device.name for device in devices]
+    doubled = {name for name in names if names.count(name) > 1}
+    if doubled:
+        raise ConfigError("power.source", f"two sources both meter {', '.join(sorted(doubled))}: leave one out")
+    for index, server in enumerate(settings.servers):
+        if not any(serves(server, device) for device in devices):
+            known = ", ".join(f"{device.name} {device.uuid}".strip() for device in devices)
+            raise ConfigError(f"servers[{index}].gpus", f"{list(server.gpus)} names none of the devices here: {known}")
+
+
+def _reader(settings: RequestSettings) -> RequestReader:
+    return READERS[settings.source].build(settings.options, settings.timezone)
+
+
+def _arrival(settings: RequestSettings) -> Arrival:
+    if settings.path == ("-",):
+        return Pipe()
+    return Follower(settings.path, start_at=settings.start_at)
+
+
+def _announce(opened: Opened) -> None:
+    for name, why in opened.refusals.items():
+        log.info("power source %s is not used: %s", name, why)
+    for device in opened.source.devices:
+        how = (
+            "ESTIMATED, no sensor"
+            if device.method == "estimated"
+            else "energy counter"
+            if device.has_counter
+            else "power"
+        )
+        log.info("metering %s (%s) by %s: %s", device.name, device.model or device.kind, opened.name, how)

@@ -1,0 +1,292 @@
+"""The engine: the one task that feeds the pipeline at its own pace and makes its books durable.
+
+    ten times a second   logs are read, and what they say goes into the pipeline
+    once a second        readings go into the pipeline, and time advances
+    every five seconds   a checkpoint: books, log offsets and readers' memories in one transaction
+
+With a state directory, what is published is what is durable: the counters that a scraper saw are never taken back by a
+crash, and what happened after the last checkpoint is read again from counter and log. Without one, the latest is shown.
+"""
+
+import asyncio
+import json
+import logging
+import resource
+import traceback
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from exporter import __version__
+from exporter.clock import SystemClock
+from exporter.domain.errors import StateError
+from exporter.domain.events import Ignored, Used
+from exporter.domain.lines import Line
+from exporter.domain.readings import Method
+from exporter.domain.snapshot import Health, LogView, Published, Snapshot, SourceView
+from exporter.domain.units import Instant
+from exporter.pipeline.pipeline import Pipeline
+from exporter.power.sampler import Sampler
+from exporter.requests.arrival import Arrival
+from exporter.requests.reader import RequestReader
+from exporter.state import StateStore
+
+log = logging.getLogger(__name__)
+
+_STAGES = frozenset({"power", "requests", "ledger", "attribution", "pipeline", "metrics"})
+
+POLL_SECONDS = 0.1
+ADVANCE_SECONDS = 1.0
+CHECKPOINT_SECONDS = 5.0
+"""A log line's own moment is often only known by when it was read, so logs are polled most often."""
+
+
+@dataclass(frozen=True, slots=True)
+class PowerFeed:
+    """One power source at work."""
+
+    name: str
+    sampler: Sampler
+    refusals: Mapping[str, str]
+
+    def view(self) -> SourceView:
+        """How it is doing."""
+        devices = self.sampler.source.devices
+        method: Method = "estimated" if any(device.method == "estimated" for device in devices) else "measured"
+        return SourceView(
+            name=self.name,
+            counter=any(device.has_counter for device in devices),
+            method=method,
+            interval_seconds=self.sampler.interval_seconds,
+            call_seconds=self.sampler.call_seconds,
+            up=self.sampler.up,
+            refusals=self.refusals,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LogFeed:
+    """One server's log being read."""
+
+    server: str
+    arrival: Arrival
+    reader: RequestReader
+    lines: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def view(self) -> LogView:
+        """How it is going."""
+        tally = self.arrival.tally
+        dropped = Counter({("dropped", reason): count for reason, count in tally.dropped.items()})
+        return LogView(
+            server=self.server,
+            lines=dict(self.lines + dropped),
+            files=tally.files,
+            bytes=tally.bytes,
+            rotations=tally.rotations,
+            lag_bytes=tally.lag_bytes,
+            problems=dict(tally.problems),
+        )
+
+
+class Engine:
+    """Feeds a pipeline from sources and logs until stopped."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        power: Sequence[PowerFeed],
+        logs: Sequence[LogFeed],
+        clock: SystemClock,
+        store: StateStore | None,
+    ) -> None:
+        self.pipeline = pipeline
+        self._power = power
+        self._logs = logs
+        self._clock = clock
+        self._store = store
+        self._saved: set[str] = set()
+        self._faults: Counter[str] = Counter()
+        self._checkpoint_failures = 0
+        self._began = clock.now()
+        self._advanced = self._checkpointed = self._began
+        self._stopping = asyncio.Event()
+        self._durable: Snapshot = pipeline.snapshot(self._began)
+
+    # --- running ---------------------------------------------------------------------------------------------------
+
+    def resume(self) -> None:
+        """Go on from the last checkpoint, if there is one."""
+        if self._store is None:
+            return
+        stored = self._store.load()
+        self._saved = set(stored)
+        self.pipeline.restore(stored)
+        for feed in self._logs:
+            memory = stored.get(f"log|{feed.server}")
+            if memory is not None:
+                saved = json.loads(memory)
+                feed.arrival.restore(saved["arrival"])
+                feed.reader.restore(saved["reader"])
+        self._durable = self.pipeline.snapshot(self._began)
+
+    async def run(self) -> None:
+        """Feed the pipeline until `stop`, then make a last checkpoint."""
+        for feed in self._power:
+            feed.sampler.start()
+        try:
+            while not self._stopping.is_set():
+                behind = self._supervise()
+                await self._pause(0.0 if behind else POLL_SECONDS)
+        finally:
+            self._wind_up()
+
+    def stop(self) -> None:
+        """Ask `run` to end."""
+        self._stopping.set()
+
+    def finish(self) -> Snapshot:
+        """After `run` has ended: settle and close everything. For a story that is over; nothing is made durable."""
+        now = self._clock.now()
+        self.pipeline.finish(now)
+        self._durable = self.pipeline.snapshot(now)
+        return self._durable
+
+    async def _pause(self, seconds: float) -> None:
+        """Let others run, and wake early to stop."""
+        try:
+            async with asyncio.timeout(self._clock.real(seconds)):
+                await self._stopping.wait()
+        except TimeoutError:
+            pass
+
+    def _supervise(self) -> bool:
+        """One round. A bug in one must not end metering: it is counted, logged, and the next round goes on."""
+        try:
+            return self._round()
+        except Exception as error:
+            stage = _stage(error)
+            self.fault(stage)
+            if self._faults[stage] == 1:
+                log.exception("a bug in %s; metering goes on, and later ones are only counted", stage)
+            return False
+
+    def _round(self) -> bool:
+        now = self._clock.now()
+        behind = self._read_logs(now)
+        if now - self._advanced >= ADVANCE_SECONDS:
+            self._advance(now)
+        if now - self._checkpointed >= CHECKPOINT_SECONDS:
+            self._checkpoint(now)
+        return behind
+
+    def _wind_up(self) -> None:
+        for feed in self._power:
+            feed.sampler.stop()
+        now = self._clock.now()
+        self._read_logs(now)
+        self._advance(now)
+        self._checkpoint(now)
+        self.close()
+
+    def close(self) -> None:
+        """Let go of sources, logs and state. `run` does so by itself; this is for an engine that never ran."""
+        for feed in self._power:
+            feed.sampler.stop()
+        for log_feed in self._logs:
+            log_feed.arrival.close()
+        if self._store is not None:
+            self._store.close()
+
+    # --- what flows ------------------------------------------------------------------------------------------------
+
+    def _read_logs(self, now: Instant) -> bool:
+        """Read what the logs have; returns whether some have more."""
+        offset = None if self._clock.look() else self._clock.wall_offset()
+        for feed in self._logs:
+            for line in feed.arrival.poll(now, offset):
+                self._hear(feed, line)
+            until = now if feed.arrival.ended else feed.arrival.caught_up_at
+            if until is not None:
+                self.pipeline.receive_progress(feed.server, until)
+        return any(not feed.arrival.caught_up for feed in self._logs)
+
+    def _hear(self, feed: LogFeed, line: Line) -> None:
+        heard = feed.reader.feed(line)
+        if not isinstance(heard, Used):
+            feed.lines["ignored" if isinstance(heard, Ignored) else "dropped", heard.reason] += 1
+            return
+        feed.lines["used", ""] += 1
+        live = line.not_after if line.not_before > float("-inf") else None
+        for event in heard.events:
+            self.pipeline.receive_event(feed.server, event, live)
+
+    def _advance(self, now: Instant) -> None:
+        self._advanced = now
+        for feed in self._power:
+            for reading in feed.sampler.drain():
+                self.pipeline.receive_reading(reading)
+        self.pipeline.advance(now)
+
+    def _checkpoint(self, now: Instant) -> None:
+        self._checkpointed = now
+        if self._store is None:
+            return
+        changes = self.pipeline.checkpoint(self._saved)
+        for feed in self._logs:
+            memory = {"arrival": feed.arrival.snapshot(), "reader": feed.reader.snapshot()}
+            changes[f"log|{feed.server}"] = json.dumps(memory).encode()
+        try:
+            self._store.save(changes)
+        except StateError as error:
+            self._checkpoint_failures += 1
+            if self._checkpoint_failures == 1:
+                log.error("%s; the books go on in memory only", error)  # noqa: TRY400 - it says all
+        self._durable = self.pipeline.snapshot(now)
+
+    # --- what is known ---------------------------------------------------------------------------------------------
+
+    def ready(self) -> bool:
+        """Whether the books are open and time has advanced once. A broken sensor does not matter here."""
+        return self._advanced > self._began
+
+    def fault(self, stage: str) -> None:
+        """Count a bug of ours that somebody caught."""
+        self._faults[stage] += 1
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The books as published."""
+        return self._durable if self._store is not None else self.pipeline.snapshot(self._advanced)
+
+    def published(self) -> Published:
+        """What `/metrics` shows."""
+        return Published(self.snapshot, self._health())
+
+    def _health(self) -> Health:
+        """How this process is doing."""
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        return Health(
+            version=__version__,
+            start=self._began,
+            cpu_seconds=usage.ru_utime + usage.ru_stime,
+            memory_bytes=_resident_bytes(),
+            clock_steps=self._clock.steps,
+            checkpoint_failures=self._checkpoint_failures,
+            sources=tuple(feed.view() for feed in self._power),
+            logs=tuple(feed.view() for feed in self._logs),
+            faults=dict(self._faults),
+        )
+
+
+def _resident_bytes() -> int:
+    """Resident memory of this process."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize()
+
+
+def _stage(error: Exception) -> str:
+    """The package of ours in which an exception was raised: a small closed set for a label."""
+    files = [frame.filename for frame in traceback.extract_tb(error.__traceback__) if "exporter" in frame.filename]
+    parts = Path(files[-1]).parts if files else ()
+    return next((part for part in reversed(parts) if part in _STAGES), "engine")
