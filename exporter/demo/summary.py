@@ -86,7 +86,9 @@ def _requests(result: Result) -> list[str]:
 def _books(snapshot: Snapshot) -> list[str]:
     head = f"{'joules':<{_LABEL_WIDTH}}{'metered':>10} ={'requests':>10} +{'idle':>10} +{'unattributed':>13}"
     head += f" +{'unsettled':>10}   off by"
-    return [head, *(_book(view) for view in snapshot.devices)]
+    waiting = any(view.unsettled_joules for view in snapshot.devices)
+    note = ["  unsettled: metered, and kept open because news about its requests may still come"] if waiting else []
+    return [head, *(_book(view) for view in snapshot.devices), *note]
 
 
 def _book(view: DeviceView) -> str:

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import pytest
 
 from exporter.demo.load import ClientFact
 from exporter.demo.summary import Result, imbalance, summary
 from exporter.domain.snapshot import Snapshot
-from exporter.domain.units import Instant
+from exporter.domain.units import Instant, Joules
 from tests.demo.books import books, device_view
 
 FACTS = (
@@ -55,6 +57,12 @@ def test_the_books_are_shown_to_add_up() -> None:
     line = row(told(), "cpu0")
     assert all(amount in line for amount in ("100.00", "60.00", "30.00", "4.00", "6.00"))
     assert line.endswith("0e+00")
+
+
+def test_what_unsettled_means_is_said_where_there_is_some() -> None:
+    closed = replace(device_view(), unsettled_joules=Joules(0.0))
+    assert "news about its requests may still come" in told()
+    assert "news about its requests may still come" not in told(books(closed))
 
 
 @pytest.mark.parametrize(("metered", "expected"), [(100.0, 0.0), (200.0, 0.5), (0.0, 0.0)])
