@@ -1,0 +1,94 @@
+"""The routes. Every answer is made from one frozen snapshot; two clients at a time see the same."""
+
+import gzip
+import logging
+from collections.abc import Callable
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler, Middleware
+
+from exporter.domain.snapshot import Published
+from exporter.metrics.accept import qualities
+from exporter.metrics.exposition import render
+from exporter.server.page import CONTENT_SECURITY_POLICY, landing_page
+from exporter.server.receipts import recent
+
+_log = logging.getLogger(__name__)
+
+_GZIP_LEVEL = 4  # of 1 to 9: most of the gain for little of the time
+_HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
+_PAGE_HEADERS = {"Content-Security-Policy": CONTENT_SECURITY_POLICY, "X-Frame-Options": "DENY"}
+
+
+def build(
+    published: Callable[[], Published],
+    ready: Callable[[], bool],
+    fault: Callable[[str], None] = lambda _stage: None,
+) -> web.Application:
+    """The application.
+
+    Args:
+        published: the present state; called once per request, must not block.
+        ready: whether the exporter has started: books open, sources asked once. A broken sensor stays ready.
+        fault: called with `server` when an answer could not be made: a bug, to be counted.
+    """
+    pages = _Pages(published, ready)
+    app = web.Application(middlewares=[_guard(fault)])
+    app.router.add_get("/", pages.landing)
+    app.router.add_get("/metrics", pages.metrics)
+    app.router.add_get("/-/healthy", pages.healthy)
+    app.router.add_get("/-/ready", pages.ready)
+    app.router.add_get("/api/v1/requests", pages.requests)
+    return app
+
+
+class _Pages:
+    def __init__(self, published: Callable[[], Published], ready: Callable[[], bool]) -> None:
+        self._published = published
+        self._ready = ready
+
+    async def landing(self, _request: web.Request) -> web.Response:
+        page = landing_page(self._published()).encode("utf-8", "replace")  # a log in JSON can hold half characters
+        return web.Response(body=page, content_type="text/html", charset="utf-8", headers=_PAGE_HEADERS)
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        body, content_type = render(self._published(), _header(request, hdrs.ACCEPT))
+        headers = {hdrs.CONTENT_TYPE: content_type, hdrs.VARY: "Accept, Accept-Encoding"}
+        if qualities(_header(request, hdrs.ACCEPT_ENCODING)).get("gzip", 0.0) > 0:
+            headers[hdrs.CONTENT_ENCODING] = "gzip"
+            body = gzip.compress(body, _GZIP_LEVEL, mtime=0)
+        return web.Response(body=body, headers=headers)
+
+    async def healthy(self, _request: web.Request) -> web.Response:
+        return web.Response(text="healthy\n")
+
+    async def ready(self, _request: web.Request) -> web.Response:
+        if self._ready():
+            return web.Response(text="ready\n")
+        return web.Response(status=503, text="starting: no books yet\n")
+
+    async def requests(self, _request: web.Request) -> web.Response:
+        return web.json_response(recent(self._published().snapshot))
+
+
+def _header(request: web.Request, name: str) -> str:
+    """All lines of a header as one."""
+    return ",".join(request.headers.getall(name, []))
+
+
+def _guard(fault: Callable[[str], None]) -> Middleware:
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            response = await handler(request)
+        except web.HTTPException as refusal:
+            refusal.headers.update(_HEADERS)
+            raise
+        except Exception:  # noqa: BLE001 - our own bug must cost one answer, and never the exporter
+            _log.exception("no answer could be made for %s", request.path)
+            fault("server")
+            response = web.Response(status=500, text="this answer could not be made; the exporter's log says why\n")
+        response.headers.update(_HEADERS)
+        return response
+
+    return guard
