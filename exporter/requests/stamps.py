@@ -28,8 +28,9 @@ FUTURE_TOLERANCE_SECONDS = 1.0
 
 _DAY_SECONDS = 86400.0
 _LONGEST_TEXT = 64
+_ISO_MINUTE = len("2026-11-21T04:17:")
 _FORMAT_TAILS = frozenset({"", ".%f", ",%f", "%z", " %z", ".%f%z", ",%f%z", ".%f %z", ",%f %z"})
-_STAMP = re.compile(r"(.*\D)(\d\d)(?:[.,](\d{1,12}))?(?: ?(Z|z|[+-]\d\d:?\d\d))?", re.DOTALL | re.ASCII)
+_STAMP = re.compile(r"(.*?\D)(\d\d)(?:[.,](\d{1,12}))?(?: ?(Z|z|[+-]\d\d:?\d\d))?", re.DOTALL | re.ASCII)
 _PRECISIONS = tuple(float(f"1e-{digits}") for digits in range(13))
 
 
@@ -206,7 +207,7 @@ class TextStamps:
 
 def iso_stamps(zone: tzinfo | None) -> TextStamps:
     """`2026-11-21T04:17:10.157272179Z`, `2026-11-21 04:09:51,311`: RFC 3339 and what Python's logging makes of it."""
-    return TextStamps(lambda head, _: datetime.fromisoformat(head[:-1]), zone)
+    return TextStamps(lambda head, _: datetime.fromisoformat(head[:-1]) if len(head) == _ISO_MINUTE else None, zone)
 
 
 def month_day_stamps(zone: tzinfo | None) -> TextStamps:
