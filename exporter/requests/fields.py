@@ -105,7 +105,8 @@ def number_of(value: Any) -> float | None:
     kind = type(value)
     if kind is float or (kind is int and abs(value) < 1 << 64):
         return float(value) if isfinite(value) else None
-    return _number_in(value) if kind is str and len(value) <= LONGEST_TEXT else None
+    # HAProxy puts a plus before what it logged too early (`option logasap`): that is no duration yet.
+    return _number_in(value) if kind is str and len(value) <= LONGEST_TEXT and value[:1] != "+" else None
 
 
 def _number_in(text: str) -> float | None:

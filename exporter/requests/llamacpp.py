@@ -22,8 +22,9 @@ that cannot be placed is counted. `survey` anchors a file that is read back as a
 A router runs several servers and puts `[port] ` before their lines. Each has tasks and a clock of its own; a task's id
 is then `port/task`.
 
-A prompt can forge no event while lines have time or are JSON: lines without are not believed then. Bare lines
-(--no-log-prefix) of a server that prints raw prompts (-lv 5 and above) cannot be told from a prompt that imitates them.
+Prompts. Only servers that print raw prompts (-lv 5 and above) could let one imitate a line. While lines have time or
+are JSON, those without are not believed, so it would have to imitate the clock too; bare lines (--no-log-prefix) of
+such a server cannot be told from an imitation.
 """
 
 import json
@@ -243,6 +244,12 @@ class _Server:
     def id(self, task: str) -> str:
         return f"{self.port}/{task}" if self.port else task
 
+    def add(self, task: str, known: _Task) -> _Task:
+        self.tasks[task] = known
+        if len(self.tasks) > _MOST_TASKS:
+            del self.tasks[next(iter(self.tasks))]
+        return known
+
     def when(self, said: _Said, line: Line) -> Moment | None:
         return moment(line, None) if said.elapsed is None else self.clock.at(said.elapsed)
 
@@ -375,10 +382,9 @@ def _launch(server: _Server, slot: str, task: str, said: _Said, line: Line) -> H
         if known is not None and known.start is not None and when is not None:
             events.append(Ended(server.id(earlier), *when, outcome=known.outcome, closing="reuse"))
     server.slots[slot], server.fresh = task, False
-    server.tasks[task] = _Task(slot, said.elapsed, when.at if when else None)
-    for table in (server.tasks, server.slots):
-        if len(table) > _MOST_TASKS:
-            table.pop(next(iter(table)))
+    if len(server.slots) > _MOST_TASKS:
+        del server.slots[next(iter(server.slots))]
+    server.add(task, _Task(slot, said.elapsed, when.at if when else None))
     if when is not None:
         events.append(Started(server.id(task), *when))
     return Used(tuple(events))
@@ -390,6 +396,8 @@ def _timing(server: _Server, task: str | None, text: str) -> Heard | None:
         return None
     what, milliseconds, tokens = found.groups()
     known = server.tasks.get(task or server.block or "")
+    if known is None and task is not None:
+        known = server.add(task, _Task(""))  # launched before we came: its total tells when
     if known is not None:
         known.learn(what, float(milliseconds), None if tokens is None else int(tokens))
     if what != "total" or task is not None:
