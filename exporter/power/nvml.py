@@ -196,9 +196,8 @@ class NvmlSource:
 
     def read(self) -> Sequence[Reading]:
         """Ask every board once. A failed cross-check of power is told beside the counter, whose reading stands."""
-        at = self._now()
         if self._closed:
-            return [ReadFailure(device.name, at, CLOSED) for device in self._devices]
+            return [ReadFailure(device.name, self._now(), CLOSED) for device in self._devices]
         cross_check = self._reads % self._power_every == 0
         self._reads += 1
         readings: list[Reading] = []
@@ -206,7 +205,7 @@ class NvmlSource:
             self._ask(board, readings, cross_check=cross_check)
         if any(not isinstance(reading, ReadFailure) for reading in readings):
             self._patience.answered()
-        elif self._patience.is_over(at):
+        elif self._patience.is_over(self._now()):
             self._start_over()
         return readings
 

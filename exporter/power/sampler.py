@@ -157,15 +157,13 @@ class Sampler:
 
     def _run(self) -> None:
         try:
-            while not self._stopping.wait(self._pause()):
-                self._read_once()
+            ended = self._clock.now()
+            while not self._stopping.wait(self._clock.real(max(self._pace.due - ended, 0.0))):
+                ended = self._read_once()
         finally:
             self.source.close()
 
-    def _pause(self) -> float:
-        return self._clock.real(max(self._pace.due - self._clock.now(), 0.0))
-
-    def _read_once(self) -> None:
+    def _read_once(self) -> Instant:
         began = self._clock.now()
         readings = self.source.read()
         ended = self._clock.now()
@@ -175,3 +173,4 @@ class Sampler:
         with self._lock:
             self._dropped += max(len(self._inbox) + len(readings) - (self._inbox.maxlen or 0), 0)
             self._inbox.extend(readings)
+        return ended
