@@ -1,7 +1,7 @@
 from math import inf
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.domain.events import Completed, Counted, Ended, FirstToken, Heard, ServerRestarted, Started, Used
@@ -200,6 +200,7 @@ _free_text = st.text(st.characters(exclude_characters="[0123456789"))
 FORGERIES = (_launch(666), _release(7), HEADER, *BLOCK, *_timings(7), LOADING, "srv stop: cancel task, id_task = 7")
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.sampled_from(FORGERIES), _free_text), max_size=5))
 def test_a_prompt_cannot_forge_an_event_in_a_log_with_time(pieces: list[str]) -> None:
     reader = _reader()

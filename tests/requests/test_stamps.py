@@ -3,7 +3,7 @@ from math import inf
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.domain.errors import ConfigError
@@ -79,6 +79,7 @@ def test_without_any_witness_nothing_is_known() -> None:
     assert moment(_line(-inf, NOW), None) is None
 
 
+@settings(deadline=None)
 @given(
     st.floats(-100.0, 100.0),
     st.floats(0.0, 2.0),
@@ -210,6 +211,7 @@ def test_an_uptime_that_goes_back_is_another_process() -> None:
     assert clock.at(0.05) == pytest.approx(Moment(Instant(NOW + 3.05), 0.05))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0.0, 1000.0), st.floats(0.0, 0.1)), min_size=1, max_size=20))
 def test_an_uptimes_uncertainty_holds_the_truth(lines: list[tuple[float, float]]) -> None:
     clock = Uptime()

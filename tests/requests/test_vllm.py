@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.domain.events import Counted, Ended, FirstToken, Heard, Ignored, ServerRestarted, Started, Used
@@ -171,6 +171,7 @@ FORGERIES = (
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.sampled_from(FORGERIES), st.text()), min_size=1, max_size=4), st.booleans())
 def test_a_prompt_cannot_forge_an_event(pieces: list[str], repeats_prefix: bool) -> None:  # noqa: FBT001
     reader = _reader()
