@@ -25,6 +25,16 @@ def store(tmp_path: Path) -> Iterator[StateStore]:
     store.close()
 
 
+@pytest.fixture
+def not_root(tmp_path: Path) -> Iterator[None]:
+    """We may not write to the directory, even where the tests run as root, who may write anywhere."""
+    tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    user = os.geteuid()
+    os.seteuid(user or 65534)
+    yield
+    os.seteuid(user)
+
+
 def _saved(directory: Path, **values: bytes) -> None:
     store = StateStore.open(directory)
     store.save(values)
@@ -141,9 +151,8 @@ class TestDirectory:
         with pytest.raises(StateError, match="writable directory"):
             StateStore.open(tmp_path / "file")
 
-    @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+    @pytest.mark.usefixtures("not_root")
     def test_one_that_is_read_only_is_an_error_that_says_what_to_do(self, tmp_path: Path) -> None:
-        tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
         with pytest.raises(StateError, match="writable directory for user"):
             StateStore.open(tmp_path)
 

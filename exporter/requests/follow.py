@@ -30,6 +30,7 @@ from exporter.domain.units import Instant
 from exporter.requests.arrival import Bounds, Tally
 from exporter.requests.envelope import EnvelopeKind
 from exporter.requests.logfile import NEVER, NO_HEAD, Identity, LogFile, Mark, identity_of, line_start
+from exporter.requests.naming import advice_on, look_up, names_of, open_to_read, refusal_of, sibling_of
 
 _RESCAN_SECONDS = 1.0
 _LATE_WRITES_SECONDS = 5.0
@@ -41,7 +42,6 @@ _UNREPLACED_SECONDS = 3600.0
 _MTIME_GRAIN_SECONDS = 0.01
 """Kernels stamp files with the latest timer tick, up to this much before the write."""
 
-_COMPRESSED = (".gz", ".zst", ".bz2", ".xz", ".lz4", ".Z", ".zip")
 _MARKS = 256
 
 
@@ -138,7 +138,7 @@ class Follower:
                 self._lose(file, error)
 
     def _look_at(self, file: LogFile, now: Instant) -> None:
-        named = None if file.replaced else _stat(file.path)
+        named = None if file.replaced else look_up(file.path)
         if named is not None and identity_of(named) == file.identity:
             file.nameless_since = None
             self._rotations += file.notice(named)
@@ -155,15 +155,21 @@ class Follower:
         if self._resuming:
             self._find_rotated(now)
         for pattern in self._patterns:
-            for path in _names(pattern):
-                self._meet(path, pattern)
-            self._known_patterns.add(pattern)
+            self._resolve(pattern)
         if self._resuming:
             self._forget_missing()
         for pattern in {*self._patterns} - {file.pattern for file in self._files.values()} - {*self._problems}:
             self._problems[pattern] = "no such file yet: it is followed as soon as it is there"
         names = {file.path for file in self._files.values()}
         self._names_are_certain = all(not glob.has_magic(name) and name in names for name in self._patterns)
+
+    def _resolve(self, pattern: str) -> None:
+        try:
+            for path in names_of(pattern):
+                self._meet(path, pattern)
+        except OSError as error:
+            self._problems[pattern] = advice_on(error)
+        self._known_patterns.add(pattern)
 
     def _meet(self, path: str, pattern: str) -> None:
         stat = None
@@ -175,18 +181,19 @@ class Follower:
             elif known.nameless_since is not None:
                 known.path, known.pattern, known.nameless_since, known.replaced = path, pattern, None, False
         except OSError as error:
-            self._problems[path] = _advice(error)
+            if os.path.lexists(path) or not isinstance(error, FileNotFoundError):
+                self._problems[path] = advice_on(error)
             if stat is not None and self._begins_at_end(pattern):
                 self._keep(_unread(path, pattern, stat))
 
     def _open(self, path: str, pattern: str, stat: os.stat_result) -> None:
-        refusal = _refusal(stat, path)
+        refusal = refusal_of(stat, path)
         if refusal is None and len(self._files) >= self._bounds.files:
             refusal = f"not followed: {self._bounds.files} files are already; narrow the pattern"
         if refusal is not None:
             self._problems[path] = refusal
             return
-        fd = _open(path)
+        fd = open_to_read(path)
         # The name may lead elsewhere by now: only the open file counts from here on.
         stat = os.fstat(fd)
         if identity_of(stat) in self._files or not kinds.S_ISREG(stat.st_mode):
@@ -246,28 +253,32 @@ class Follower:
 
     def _find_rotated(self, now: Instant) -> None:
         for mark in list(self._marks):
-            here = _stat(mark.path)
-            path = _sibling(mark) if here is None or here.st_ino != mark.inode else None
+            here = look_up(mark.path)
+            path = sibling_of(mark.path, mark.inode) if here is None or here.st_ino != mark.inode else None
             if path is not None:
                 self._reopen(mark, path, now)
 
     def _reopen(self, mark: Mark, path: str, now: Instant) -> None:
         try:
-            fd = _open(path)
+            fd = open_to_read(path)
             stat = os.fstat(fd)
             if identity_of(stat) in self._files or not mark.fits(fd, stat):  # its inode was given to another file
                 os.close(fd)
                 return
             self._admit(fd, stat, mark.path, mark.pattern).nameless_since = now
         except OSError as error:
-            self._problems[path] = _advice(error)
+            self._problems[path] = advice_on(error)
 
     def _forget_missing(self) -> None:
         """A mark is kept only while what it stands for may come back: unreadable now, or its directory not there."""
-        kept = [mark for mark in self._marks if mark.path in self._problems or not Path(mark.path).parent.is_dir()]
+        kept = [mark for mark in self._marks if self._may_come_back(mark)]
         self._forgotten += len(self._marks) - len(kept)
         self._marks = kept
         self._resuming = False
+
+    def _may_come_back(self, mark: Mark) -> bool:
+        unreadable = mark.path in self._problems or mark.pattern in self._problems
+        return unreadable or not os.path.isdir(Path(mark.path).parent)  # noqa: PTH112 - a Path would raise
 
     # What is in them.
 
@@ -326,7 +337,7 @@ class Follower:
         return lines
 
     def _lose(self, file: LogFile, error: OSError) -> None:
-        self._problems[file.path] = _advice(error)
+        self._problems[file.path] = advice_on(error)
         self._keep(file.mark())
         self._drop(file)
 
@@ -364,58 +375,6 @@ def _not_after(file: LogFile, now: Instant, wall_offset: float | None) -> Instan
     return written if file.end_seen < written < now else now
 
 
-def _names(pattern: str) -> list[str]:
-    if Path(pattern).exists() or not glob.has_magic(pattern):
-        return [pattern] if os.path.lexists(pattern) else []
-    found = glob.iglob(pattern, recursive=True)  # noqa: PTH207 - patterns are text, absolute or not
-    return sorted(name for name in found if not name.endswith(_COMPRESSED) and not Path(name).is_dir())
-
-
-def _sibling(mark: Mark) -> str | None:
-    """The name that the marked file was given by rotation: in its own directory or where its symlink leads."""
-    for directory in {Path(mark.path).parent, Path(os.path.realpath(mark.path)).parent}:
-        try:
-            with os.scandir(directory) as entries:
-                for entry in entries:
-                    if entry.inode() == mark.inode and entry.is_file(follow_symlinks=False):
-                        return entry.path
-        except OSError:
-            continue
-    return None
-
-
-def _stat(path: str) -> os.stat_result | None:
-    try:
-        return os.stat(path)  # noqa: PTH116 - called for every file at every poll
-    except OSError:
-        return None
-
-
-def _open(path: str) -> int:
-    # Non-blocking, lest a pipe that took the file's place in between stops everything.
-    return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
-
-
 def _unread(path: str, pattern: str, stat: os.stat_result) -> Mark:
     """A file of which nothing is known but that it is so long."""
     return Mark(path, pattern, *identity_of(stat), 0, NO_HEAD, stat.st_size, stat.st_size, "auto")
-
-
-def _refusal(stat: os.stat_result, path: str) -> str | None:
-    if kinds.S_ISDIR(stat.st_mode):
-        return f"is a directory: name the files in it, for example {path.rstrip('/')}/*.log"
-    if kinds.S_ISFIFO(stat.st_mode):
-        return "is a pipe, which only one reader may empty: let it be our standard input, and the path `-`"
-    if not kinds.S_ISREG(stat.st_mode):
-        return "is no regular file: only files and standard input (`-`) can be followed"
-    if path.endswith(_COMPRESSED):
-        return "is compressed: name the log that is still being written"
-    return None
-
-
-def _advice(error: OSError) -> str:
-    if isinstance(error, PermissionError):
-        return "cannot be read: give the exporter's user or group the right to read it and to search its directory"
-    if isinstance(error, FileNotFoundError):
-        return "leads nowhere: its target is missing"
-    return f"cannot be read: {os.strerror(error.errno) if error.errno else error}"

@@ -19,7 +19,7 @@ from exporter.requests.splitting import LineSplitter
 Identity = tuple[int, int]
 """Device and inode."""
 
-CHUNK_BYTES = 32 * 1024
+CHUNK_BYTES = 16 * 1024
 _HEAD_BYTES = 256
 _REJOIN_BYTES = 4 << 20
 

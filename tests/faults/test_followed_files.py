@@ -163,6 +163,27 @@ def test_a_file_that_fails_while_it_is_read_is_read_on_when_it_recovers(
     assert follow.follower.tally.problems == {}
 
 
+@pytest.fixture
+def locked_directory(tmp_path: Path) -> Iterator[Path]:
+    """A directory that we may neither list nor search, even where the tests run as root, who may do anything."""
+    directory = tmp_path / "locked"
+    directory.mkdir()
+    write(directory / "a.log", "1\n")
+    directory.chmod(0)
+    user = os.geteuid()
+    os.seteuid(user or 65534)
+    yield directory
+    os.seteuid(user)
+    directory.chmod(0o700)
+
+
+@pytest.mark.parametrize("name", ["a.log", "*.log", "[ab].log", "**/a.log"])
+def test_a_directory_that_is_locked_is_said(locked_directory: Path, name: str) -> None:
+    follow = Follow(locked_directory / name)
+    assert follow.texts() == []
+    assert "search its directory" in _problem(follow, locked_directory / name)
+
+
 def test_garbage_is_lines_like_any_other(log: Path) -> None:
     write(log, bytes(range(256)) + b"\n\xff\xfe\n\xe2\x98\ngood\n")
     follow = Follow(log, start_at="beginning")

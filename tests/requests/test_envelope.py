@@ -4,7 +4,7 @@ import json
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from exporter.domain.events import Dropped
 from exporter.domain.lines import Line
@@ -124,11 +124,13 @@ def test_a_kind_that_is_given_is_kept(kind: EnvelopeKind) -> None:
     assert decoder.kind == kind
 
 
+@settings(deadline=None)
 @given(st.lists(st.text()), st.sampled_from(["auto", "none", "cri", "docker"]))
 def test_nothing_raises_and_plain_text_comes_out_as_it_went_in(texts: list[str], kind: EnvelopeKind) -> None:
     assert _texts(EnvelopeDecoder(kind), *texts) == texts
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["stdout", "stderr"]), st.lists(st.text("abc ", max_size=9), min_size=1))))
 def test_lines_cut_into_pieces_are_whole_again(lines: list[tuple[str, list[str]]]) -> None:
     wrapped = [

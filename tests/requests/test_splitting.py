@@ -4,7 +4,7 @@ from collections import Counter
 from itertools import pairwise
 
 import hypothesis.strategies as st
-from hypothesis import given
+from hypothesis import given, settings
 
 from exporter.requests.splitting import LineSplitter
 
@@ -16,6 +16,7 @@ def _chopped(stream: bytes, cuts: list[int]) -> list[bytes]:
     return [stream[start:end] for start, end in pairwise(edges)]
 
 
+@settings(deadline=None)
 @given(_STREAMS.map(b"".join), st.lists(st.integers(0, 10_000)), st.integers(1, 12))
 def test_pieces_do_not_matter(stream: bytes, cuts: list[int], longest: int) -> None:
     dropped: Counter[str] = Counter()
