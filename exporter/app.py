@@ -11,18 +11,15 @@ from aiohttp.web import AppRunner
 from exporter.clock import SystemClock
 from exporter.domain.errors import ConfigError, ExporterError
 from exporter.domain.readings import Device
-from exporter.domain.settings import RequestSettings, Settings
+from exporter.domain.settings import ServerSettings, Settings
 from exporter.domain.snapshot import Snapshot
 from exporter.engine import Engine, LogFeed, PowerFeed
 from exporter.pipeline.pipeline import Pipeline
 from exporter.pipeline.server import serves
 from exporter.power.sampler import Sampler
 from exporter.power.select import Opened, open_source
-from exporter.requests.arrival import Arrival
-from exporter.requests.follow import Follower
-from exporter.requests.pipe import Pipe
-from exporter.requests.reader import RequestReader
 from exporter.requests.registry import READERS
+from exporter.requests.text import open_arrival
 from exporter.server import build, serve
 from exporter.state import StateStore
 
@@ -103,7 +100,7 @@ def assemble(settings: Settings, opened: Sequence[Opened], clock: SystemClock) -
         PowerFeed(each.name, Sampler(each.source, settings.power.interval_seconds, clock), each.refusals)
         for each in opened
     ]
-    logs = [LogFeed(server.name, _arrival(server.requests), _reader(server.requests)) for server in settings.servers]
+    logs = [_log_feed(server) for server in settings.servers]
     for each in opened:
         _announce(each)
     return Engine(pipeline, power, logs, clock, store)
@@ -120,14 +117,10 @@ def _check_devices(settings: Settings, devices: Sequence[Device]) -> None:
             raise ConfigError(f"servers[{index}].gpus", f"{list(server.gpus)} names none of the devices here: {known}")
 
 
-def _reader(settings: RequestSettings) -> RequestReader:
-    return READERS[settings.source].build(settings.options, settings.timezone)
-
-
-def _arrival(settings: RequestSettings) -> Arrival:
-    if settings.path == ("-",):
-        return Pipe()
-    return Follower(settings.path, start_at=settings.start_at)
+def _log_feed(server: ServerSettings) -> LogFeed:
+    requests = server.requests
+    arrival = open_arrival(requests.path, start_at=requests.start_at)
+    return LogFeed(server.name, arrival, READERS[requests.source].build(requests.options, requests.timezone))
 
 
 def _announce(opened: Opened) -> None:

@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from exporter import __version__, config
 from exporter.app import exporting
 from exporter.domain.errors import ConfigError, ExporterError, UsageError
@@ -79,7 +81,9 @@ def settings_from(options: argparse.Namespace) -> Settings:
     if options.source is not None and options.config is not None:
         raise UsageError("--source is for running without a configuration: leave out --source or --config")
     if options.source is not None:
-        requests = RequestSettings(options.source, path=(options.log or "-",))
+        chosen = _options(options)
+        READERS[options.source].build(chosen, None)
+        requests = RequestSettings(options.source, path=(options.log or "-",), options=chosen)
         settings = Settings(servers=(ServerSettings("llm", requests),))
     elif options.config is not None or DEFAULT_CONFIG.exists():
         settings = config.load(options.config or DEFAULT_CONFIG, _CHECKS)
@@ -88,6 +92,23 @@ def settings_from(options: argparse.Namespace) -> Settings:
     if options.listen is not None:
         settings = replace(settings, listen=config.parse_address(options.listen))
     return settings
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    text = "an option of the log reader, e.g. profile=nginx for jsonl; the value is YAML"
+    parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help=text)
+
+
+def _options(options: argparse.Namespace) -> dict[str, Any]:
+    return dict(_pair(text) for text in options.option)
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    try:
+        return key, yaml.safe_load(value) if equals else None
+    except yaml.YAMLError as error:
+        raise UsageError(f"--option {text}: the value is no YAML") from error
 
 
 # --- run -----------------------------------------------------------------------------------------------------------
@@ -143,22 +164,15 @@ def _add_parse(commands: Any) -> None:
     parser = _add(commands, "parse", _parse, "show the events that a log yields, as JSON lines, and what was not used")
     parser.add_argument("--source", required=True, metavar="KIND", help=f"one of {', '.join(READERS)}")
     parser.add_argument("--timezone", metavar="NAME", help="of stamps that have none, e.g. Europe/Berlin")
-    parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="e.g. profile=nginx (jsonl)")
+    _add_options(parser)
     parser.add_argument("file", nargs="?", metavar="FILE", help="the log; standard input where it is left out")
 
 
 def _parse(options: argparse.Namespace) -> int:
     from exporter import parse  # noqa: PLC0415 - only this command needs it, and the sidecar stays small
 
-    pairs = dict(_pair(text) for text in options.option)
-    return parse.parse_file(options.file, options.source, pairs, options.timezone, sys.stdout, sys.stderr)
-
-
-def _pair(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise UsageError(f"--option {text}: write KEY=VALUE")
-    return key, value
+    chosen = _options(options)
+    return parse.parse_file(options.file, options.source, chosen, options.timezone, sys.stdout, sys.stderr)
 
 
 def _add_demo(commands: Any) -> None:
