@@ -13,7 +13,7 @@ What cannot be tied to a known request becomes a *ghost*: a claim like any other
 
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from typing import Any
 
@@ -36,6 +36,8 @@ _LEAST_LIFE_SECONDS = 1e-3
 _LEAST_SILENCE_SECONDS = 60.0
 _SILENCE_FACTOR = 3.0
 """A start without an end is given up after this many times the longest recent request."""
+_FARTHEST_HORIZONS = 4.0
+"""Old news tells of nothing further ahead of what has settled than this: a wrong stamp must not claim years."""
 _MOST_RUNNING = 20_000
 _MOST_REMEMBERED = 65_536
 _MOST_SAVED = 1000
@@ -154,6 +156,7 @@ class Requests:
 
     def hear(self, event: RequestEvent, heard_at: float | None) -> None:
         """Take in news. `heard_at` is when it arrived live; None for news from before we listened."""
+        event = _plausible(event, heard_at if heard_at is not None else self.ripe + _FARTHEST_HORIZONS * self._horizon)
         match event:
             case Completed():
                 self._hear_completed(event, heard_at)
@@ -169,7 +172,8 @@ class Requests:
                 self._hear_restart(event)
 
     def _hear_started(self, event: Started, heard_at: float | None) -> None:
-        if event.id in self.running:
+        before = self._remembered.get(event.id)
+        if event.id in self.running or (before is not None and (event.at <= before[0] or event.at < before[1])):
             self.duplicates += 1
             return
         self.usual.hear(event.at, heard_at)
@@ -280,7 +284,7 @@ class Requests:
 
     def complete_until(self, until: float) -> float:
         """Everything that ran before this instant is known with its end and its tokens."""
-        return min((running.since for running in self.running.values()), default=until)
+        return min((running.since for running in self.running.values() if running.since < until), default=until)
 
     def reservations(self, until: float) -> list[Life]:
         """What running requests hold up to `until`."""
@@ -332,6 +336,16 @@ class Requests:
         for running in self.running.values():
             if running.since < until:
                 yield running, self._so_far(running, until)
+
+
+def _plausible(event: RequestEvent, latest: float) -> RequestEvent:
+    """The same event, not after its news and not ending before it starts."""
+    if isinstance(event, Completed):
+        end = min(event.end, latest)
+        start = min(event.start, end)
+        good = start == event.start and end == event.end
+        return event if good else replace(event, start=Instant(start), end=Instant(end))
+    return event if event.at <= latest else replace(event, at=Instant(latest))
 
 
 def _join(running: Running, event: Ended) -> Completed:
