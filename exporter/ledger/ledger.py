@@ -116,17 +116,9 @@ class Ledger:
         group, index = self._place[name]
         books = self.books[name]
         books.metered += joules
-        self._let_go_of_the_past(group, end)
         overdue = group.slices.deposit(index, start, end, joules)
         if overdue:
             books.book("unattributed", overdue)
-
-    def _let_go_of_the_past(self, group: Group, now: float) -> None:
-        """After a long time without readings, close what is too old to wait for, so that slices stay bounded."""
-        oldest = group.slices.number(now - 1.5 * self.horizon_seconds)
-        if oldest > group.slices.closed:
-            group.slices.ripe = max(group.slices.ripe, oldest)
-            self.close(group, oldest)
 
     def frontier(self, now: float) -> float:
         """The energy of every device is known up to here; devices silent for long are not waited for."""

@@ -236,14 +236,17 @@ class Slices:
         until = min(until, self.ripe)
         if until <= self.closed:
             return np.zeros(len(self.left)), np.zeros(len(self.left))
-        self._make_room(until)
-        run = slice(self.closed - self.base, until - self.base)
+        window_end = self.base + self.energy.shape[1]
+        run = slice(self.closed - self.base, min(until, window_end) - self.base)
         somebody = self.amounts[PRESENCE, :, run].sum(axis=0) > _NOBODY_SECONDS
         unattributed = self.left[:, run] @ somebody
         idle = self.left[:, run] @ ~somebody
         for array in self.arrays():
             array[..., run] = 0.0
         self.closed = until
+        self.reached = max(self.reached, until)
+        if until > window_end:
+            self.base = until  # nothing was there: time has leapt, and memory must not follow it
         return idle, unattributed
 
     def unsettled(self) -> Floats:

@@ -58,6 +58,7 @@ class Pipeline:
 
     def receive_reading(self, reading: Reading) -> None:
         """A power source said this."""
+        self._settling.leap(self._slice_number(reading.at))
         self.ledger.receive(reading)
 
     def receive_event(self, server: str, event: RequestEvent, heard_at: Instant | None) -> None:

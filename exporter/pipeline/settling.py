@@ -69,9 +69,11 @@ class Settling:
         self._servers = servers
         self._prices = prices
         self._exclude_static = exclude_static
+        self._horizon = round(ledger.horizon_seconds / ledger.slice_seconds)
 
     def advance(self, until: int) -> dict[str, Batch]:
         """Let slices before number `until` ripen and settle what ended in them. Returns what settled, by server."""
+        self.leap(until)
         for server, requests in self._servers.items():
             fresh = requests.fresh()
             if fresh:
@@ -120,16 +122,24 @@ class Settling:
     # --- slices too old to wait any longer --------------------------------------------------------------------------
 
     def _close_old(self, until: int) -> None:
-        horizon = round(self._ledger.horizon_seconds / self._ledger.slice_seconds)
-        self.close(until - horizon)
+        self.close(until - self._horizon)
+
+    def leap(self, until: int) -> None:
+        """Where time has leapt to slice number `until`, close what is too old to wait for: slices stay bounded."""
+        oldest = until - 2 * self._horizon
+        if any(group.slices.closed < oldest for group in self._ledger.groups):
+            for group in self._ledger.groups:
+                group.slices.ripe = max(group.slices.ripe, oldest)
+            self.close(oldest)
 
     def close(self, until: int) -> None:
         """Close slices before number `until`. Requests still running are given what they are due in them first."""
-        edge = until * self._ledger.slice_seconds
+        reached = min(until, max((group.slices.reached for group in self._ledger.groups), default=until))
+        edge = reached * self._ledger.slice_seconds
         overlong = {server: list(requests.overlong(edge)) for server, requests in self._servers.items()}
         for group in self._ledger.groups:
             if until > group.slices.closed:
-                self._accrue(group, until, overlong)
+                self._accrue(group, reached, overlong)
                 self._ledger.close(group, until)
         for pairs in overlong.values():
             for running, life in pairs:
@@ -144,7 +154,7 @@ class Settling:
             return
         for lane, each in enumerate(claims):
             slices.register(lane, each)
-        reserved = slices.reserve([_NO_CLAIMS for _ in claims], slices.closed, until)
+        reserved = slices.reserve([_NO_CLAIMS for _ in claims], slices.closed, max(until, slices.closed))
         prices = self._prices(group, slices.occupancy(reserved))
         for lane, each in enumerate(claims):
             taken = slices.settle(lane, each, prices, reserved).total if len(each) else np.zeros((0, 0))
