@@ -74,6 +74,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--log", metavar="PATH", help="without a configuration: the server's log; '-' is standard input"
     )
+    _add_options(parser)
 
 
 def settings_from(options: argparse.Namespace) -> Settings:
