@@ -1,0 +1,43 @@
+"""The command `doctor`: find out what works on this machine and what does not, before its user does.
+
+    machine    what this program runs on, and whether its clock can be right
+    power      each source is tried; the one to be used is watched for two seconds through the real sampler and meter
+    servers    each log is looked for, and its end read by the real reader, and by the others where that one is lost
+    state      whether the books can be kept
+    listening  whether the port can be had
+
+Each is a module that returns findings, frozen values; `rendering` alone turns them into text. Nothing here changes
+anything: no file is created, no device set, and nothing that a log says is shown.
+"""
+
+from collections.abc import Iterator
+from typing import TextIO
+
+from exporter.clock import SystemClock
+from exporter.doctor import listening, machine, power, rendering, servers, state
+from exporter.doctor.finding import Finding
+from exporter.domain.settings import Settings
+
+
+def run(settings: Settings, out: TextIO) -> int:
+    """Examine this machine for these settings and write what was found.
+
+    Returns:
+        The exit code: 0, or 1 where something must be mended.
+    """
+    findings: list[Finding] = []
+    for section in examine(settings, SystemClock()):
+        rendering.write_section(section, out)
+        findings += section
+    rendering.write_conclusion(findings, out)
+    return int(any(finding.verdict == "fail" for finding in findings))
+
+
+def examine(settings: Settings, clock: SystemClock) -> Iterator[tuple[Finding, ...]]:
+    """What is found, a section at a time, for watching power takes a moment."""
+    yield machine.examine(clock)
+    metering = power.examine(settings.power, clock)
+    yield metering.findings
+    yield servers.examine(settings.servers, metering.devices, clock.now())
+    yield state.examine(settings.state_dir)
+    yield listening.examine(settings.listen)
