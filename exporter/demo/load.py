@@ -83,7 +83,7 @@ class ClientFact:
 async def generate(
     url: str, seconds: float = SECONDS, seed: int = SEED, on_end: Callable[[ClientFact], None] = lambda _: None
 ) -> tuple[ClientFact, ...]:
-    """Puts load on the server at `url` for `seconds` (no request begins later), and tells what the clients saw.
+    """Puts load on the server at `url` for about `seconds`, at least one request per client, and tells what the clients saw.
 
     Args:
         url: of the server, without a trailing slash.
@@ -102,12 +102,12 @@ async def generate(
 
 
 def asks(seed: int, client: str) -> Iterator[Ask]:
-    """The endless sequence of requests of one client; the third one of client `0` hangs up."""
+    """The endless sequence of requests of one client; the first one of client `0` hangs up."""
     random = Random(f"{seed}/{client}")  # noqa: S311 - a repeatable load, no secret
     for number in count():
         question = f"{random.choice(_QUESTIONS)} {_PASSAGE * random.choice((0, 0, 1, 3))}".strip()
         ask = Ask(question, max_tokens=random.choice((12, 24, 48, 96)), stream=random.random() < 0.6)
-        hangs_up = client == "0" and number == 2
+        hangs_up = client == "0" and number == 0
         yield replace(ask, max_tokens=256, stream=True, hang_up_after=8) if hangs_up else ask
 
 
@@ -127,10 +127,10 @@ class _Client:
     async def ask_with_pauses(self, seed: int, number: int, deadline: float) -> list[ClientFact]:
         pauses = Random(f"{seed}/{number}/pauses")  # noqa: S311 - as above
         sequence = asks(seed, str(number))
-        facts = []
+        facts = [await self._ask(next(sequence), "together")]  # on the slowest machine, too
         while time.monotonic() < deadline:
-            facts.append(await self._ask(next(sequence), "together"))
             await asyncio.sleep(pauses.uniform(0, LONGEST_PAUSE_SECONDS))
+            facts.append(await self._ask(next(sequence), "together"))
         return facts
 
     async def _ask(self, ask: Ask, phase: Phase) -> ClientFact:

@@ -1,5 +1,6 @@
 """The exporter as its users run it: a process with a configuration file, asked over HTTP, stopped by a signal."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -50,6 +51,11 @@ class RunningExporter:
     def page(self) -> Page:
         """The metrics page, parsed."""
         return Page(tuple(sample for family in text_string_to_metric_families(self.text) for sample in family.samples))
+
+    def receipts(self) -> list[dict[str, Any]]:
+        """Recently settled requests, one by one."""
+        found: list[dict[str, Any]] = json.loads(get(f"{self.url}/api/v1/requests"))["requests"]
+        return found
 
     def stop(self) -> int:
         """Asks it to terminate and waits. The exit status."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,8 @@ pytestmark = pytest.mark.e2e
 
 LOAD_SECONDS = 12.0
 SETTLE_SECONDS = 30.0
+CLOCK_SECONDS = 0.5
+"""Between client and log: some 30 ms on a quiet machine, where this was tried."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,7 @@ class Session:
 
     facts: tuple[ClientFact, ...]
     page: Page
+    receipts: list[dict[str, Any]]
     exit_status: int
     errors: str
 
@@ -35,9 +39,9 @@ def session(llama_server: RunningInference, tmp_path_factory: pytest.TempPathFac
     config = watching(llama_server.log, llama_server.model)
     with running_exporter(config, tmp_path_factory.mktemp("exporter")) as exporter:
         facts = asyncio.run(generate(llama_server.url, LOAD_SECONDS))
-        page = _settled_page(exporter, len(facts))
+        page, receipts = _settled_page(exporter, len(facts)), exporter.receipts()
         status = exporter.stop()
-        yield Session(facts, page, status, exporter.errors.read_text())
+        yield Session(facts, page, receipts, status, exporter.errors.read_text())
 
 
 def _settled_page(exporter: RunningExporter, requests: int) -> Page:
@@ -79,6 +83,29 @@ def test_every_joule_is_booked(session: Session) -> None:
     unsettled = session.page.sum("llm_energy_unsettled_joules", device=device)
     assert metered.value > 0
     assert abs(metered.value - booked - unsettled) / metered.value <= 1e-9
+
+
+def test_each_request_is_one_that_a_client_sent(session: Session) -> None:
+    """The log knows no id of the client's: a request is recognised by its tokens and the moment it ended."""
+    receipts = list(session.receipts)
+    for fact in session.of("ok"):
+        alike = [receipt for receipt in receipts if _tokens(receipt) == (fact.prompt_tokens, fact.output_tokens)]
+        receipt = min(alike, key=lambda one: abs(one["end"] - fact.end))
+        receipts.remove(receipt)
+        assert receipt["start"] == pytest.approx(fact.start, abs=CLOCK_SECONDS)
+        assert receipt["end"] == pytest.approx(fact.end, abs=CLOCK_SECONDS)
+        if fact.first_token is not None:
+            assert receipt["time_to_first_token_seconds"] == pytest.approx(
+                fact.first_token - fact.start, abs=CLOCK_SECONDS
+            )
+
+
+def _tokens(receipt: dict[str, Any]) -> tuple[int, int]:
+    return receipt["prompt_tokens"], receipt["output_tokens"]
+
+
+def test_each_request_had_energy(session: Session) -> None:
+    assert all(receipt["energy_joules"] > 0 for receipt in session.receipts)
 
 
 def test_requests_had_energy_and_no_request_had_none(session: Session) -> None:
