@@ -83,11 +83,11 @@ class ClientFact:
 async def generate(
     url: str, seconds: float = SECONDS, seed: int = SEED, on_end: Callable[[ClientFact], None] = lambda _: None
 ) -> tuple[ClientFact, ...]:
-    """Puts load on the server at `url` for about `seconds`, at least one request per client, and tells what the clients saw.
+    """Puts load on the server at `url` and tells what the clients saw.
 
     Args:
         url: of the server, without a trailing slash.
-        seconds: how long requests are begun.
+        seconds: how long requests are begun; each client sends at least one.
         seed: same seed, same questions.
         on_end: called with each request's facts as it ends.
     """

@@ -19,7 +19,7 @@ class Load:
 def load(tmp_path_factory: pytest.TempPathFactory) -> Load:
     told: list[ClientFact] = []
     with running(make_inference_in(tmp_path_factory.mktemp("load"))("well")) as server:
-        return Load(asyncio.run(generate(server.url, seconds=4, on_end=told.append)), told)
+        return Load(asyncio.run(generate(server.url, seconds=2, on_end=told.append)), told)
 
 
 def test_the_same_seed_asks_the_same_things() -> None:
