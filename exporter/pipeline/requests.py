@@ -36,6 +36,7 @@ _LEAST_LIFE_SECONDS = 1e-3
 _LEAST_SILENCE_SECONDS = 60.0
 _SILENCE_FACTOR = 3.0
 """A start without an end is given up after this many times the longest recent request."""
+_LONGEST_LIFE_HORIZONS = 4.0
 _FARTHEST_HORIZONS = 4.0
 """Old news tells of nothing further ahead of what has settled than this: a wrong stamp must not claim years."""
 _MOST_RUNNING = 20_000
@@ -96,8 +97,8 @@ class Usual:
 
     def silence(self, horizon_seconds: float) -> float:
         """How long a request may run before its end is taken for lost."""
-        longest = max(self.durations, default=horizon_seconds)
-        return min(max(_LEAST_SILENCE_SECONDS, _SILENCE_FACTOR * longest), horizon_seconds)
+        longest = max(self.durations, default=horizon_seconds / _SILENCE_FACTOR)
+        return min(max(_LEAST_SILENCE_SECONDS, _SILENCE_FACTOR * longest), _LONGEST_LIFE_HORIZONS * horizon_seconds)
 
     def delay(self) -> float:
         """How late recent news was at the worst: after a request's start if that was its first news, else its end."""
@@ -150,6 +151,7 @@ class Requests:
         self._horizon = horizon_seconds
         self._since = since
         self._remembered: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._given_up: OrderedDict[str, Running] = OrderedDict()
         self._fresh: list[Finished] = []
 
     # --- news ------------------------------------------------------------------------------------------------------
@@ -178,7 +180,8 @@ class Requests:
             return
         self.usual.hear(event.at, heard_at)
         if len(self.running) >= _MOST_RUNNING:
-            self._give_up(next(iter(self.running)))
+            self._give_up(next(iter(self.running)), event.at)
+        self._given_up.pop(event.id, None)
         self.running[event.id] = Running(event, late=event.at < self.ripe, since=event.at)
 
     def _hear_first_token(self, event: FirstToken) -> None:
@@ -187,7 +190,7 @@ class Requests:
             running.first_token = max(event.at, running.news.at)
 
     def _hear_ended(self, event: Ended, heard_at: float | None) -> None:
-        running = self.running.pop(event.id, None)
+        running = self.running.pop(event.id, None) or self._given_up.pop(event.id, None)
         if running is not None:
             self.usual.hear(event.at, heard_at)
             self._close(event.closing)
@@ -205,7 +208,7 @@ class Requests:
             return
         self.usual.hear(event.start, heard_at)
         self._close("finish")
-        self._finish(event, self.running.pop(event.id, None))
+        self._finish(event, self.running.pop(event.id, None) or self._given_up.pop(event.id, None))
 
     def _hear_restart(self, event: ServerRestarted) -> None:
         """Whatever ran on the old server ended with it, and its ids mean nothing any more."""
@@ -214,6 +217,7 @@ class Requests:
             self._close("restart")
             self._finish(_join(running, Ended(id_, event.at, outcome="aborted", closing="restart")), running)
         self._remembered.clear()
+        self._given_up.clear()
 
     # --- lives -----------------------------------------------------------------------------------------------------
 
@@ -244,14 +248,20 @@ class Requests:
             life = Life(start, start, end, 0.0, self.usual.tokens_per_second * (end - start))
             self._fresh.append(Finished(Completed(id_, Instant(start), Instant(end)), life, ghost=True))
 
-    def _give_up(self, id_: str) -> None:
+    def _give_up(self, id_: str, now: float) -> None:
+        """Its end is probably lost. Should it come after all, what the ghost did not take is still to be had."""
         running = self.running.pop(id_)
         self._close("timeout")
         self._remember(id_, running.news.at, running.news.at)
-        probable_end = running.news.at + self.usual.duration()
-        ghost = Life(running.since, running.since, max(probable_end, running.since + _LEAST_LIFE_SECONDS), 0.0, 0.0)
+        since = running.since
+        probable_end = max(min(running.news.at + self.usual.duration(), now), since + _LEAST_LIFE_SECONDS)
+        ghost = Life(since, since, probable_end, 0.0, 0.0)
         news = Completed(id_, running.news.at, Instant(ghost.end))
         self._fresh.append(Finished(news, ghost, ghost=True, accrued=running.accrued))
+        tokens = running.accrued_tokens + self.usual.tokens_per_second * (ghost.end - since)
+        self._given_up[id_] = replace(running, late=True, since=ghost.end, accrued={}, accrued_tokens=tokens)
+        if len(self._given_up) > _MOST_RUNNING:
+            self._given_up.popitem(last=False)
 
     def _close(self, how: Closing) -> None:
         self.closings[how] = self.closings.get(how, 0) + 1
@@ -267,7 +277,7 @@ class Requests:
         """Close requests that have been running for too long to be true."""
         patience = self.usual.silence(self._horizon)
         for id_ in [id_ for id_, running in self.running.items() if now - running.news.at > patience]:
-            self._give_up(id_)
+            self._give_up(id_, now)
 
     def fresh(self) -> list[Finished]:
         """Requests finished since this was last asked; they are to be registered now, and wait to settle."""
