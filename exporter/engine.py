@@ -73,6 +73,17 @@ class LogFeed:
     arrival: Arrival
     reader: RequestReader
     lines: Counter[tuple[str, str]] = field(default_factory=Counter)
+    told: dict[str, str] = field(default_factory=dict)
+
+    def tell_problems(self) -> None:
+        """Say in our own log what keeps a file from being read: once, and again if it comes back."""
+        problems = self.arrival.tally.problems
+        for path in self.told.keys() - problems.keys():
+            del self.told[path]
+        for path, why in problems.items():
+            if self.told.get(path) != why:
+                log.warning("log of server %s: %s: %s", self.server, path, why)
+        self.told.update(problems)
 
     def view(self) -> LogView:
         """How it is going."""
@@ -226,6 +237,8 @@ class Engine:
         for feed in self._power:
             for reading in feed.sampler.drain():
                 self.pipeline.receive_reading(reading)
+        for log_feed in self._logs:
+            log_feed.tell_problems()
         self.pipeline.advance(now)
 
     def _checkpoint(self, now: Instant) -> None:
