@@ -176,8 +176,8 @@ class Slices:
         run = self._window(reserved)
         held = np.maximum(self.amounts_left[:, :, run] + reserved.amounts, 0.0)
         market = _Market.of(self.left[:, run], held, prices, lane)
-        taken = self._buy(claims, reserved.first, market)
         amounts = self._amounts(claims, reserved.first, reserved.stop)
+        taken = self._buy(claims, reserved.first, market, amounts)
         self.left[:, run] = np.maximum(self.left[:, run] - market.joules(amounts), 0.0)
         self.amounts_left[:, lane, run] -= amounts
         self.touched = min(self.touched, reserved.first)
@@ -188,12 +188,17 @@ class Slices:
         claims = claims.within(self.edge(self.closed))
         run = self._window(reserved)
         market = _Market.of(self.energy[:, run], self.occupancy(reserved), prices, lane)
-        return self._buy(claims, reserved.first, market)
+        return self._buy(claims, reserved.first, market, self._amounts(claims, reserved.first, reserved.stop))
 
-    def _buy(self, claims: Claims, first: int, market: "_Market") -> Taken:
-        """Integrate prices over the lives of the claims."""
+    def _buy(self, claims: Claims, first: int, market: "_Market", amounts: Floats) -> Taken:
+        """Integrate prices over the lives of the claims, which together hold these amounts (quantities, slices).
+
+        A quantity that none of them had in a slice has no price there: where hardly anybody was, prices are so high
+        that the digits of all others would drown in the cumulated sum.
+        """
         edges = [self._columns(edge, first) for edge in (claims.start, claims.first_token, claims.end)]
-        cost = cumulate(market.per_weight * market.own[:, None] * self.slice_seconds)
+        own = np.where(amounts > 0.0, market.own, 0.0)
+        cost = cumulate(market.per_weight * own[:, None] * self.slice_seconds)
         at = [[read(each, edge) for edge in edges] for each in cost]
         early, later = ([mark[phase + 1] - mark[phase] for mark in at] for phase in (0, 1))
         early_prefill, late_prefill, decode = rates(claims)
