@@ -74,18 +74,25 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--log", metavar="PATH", help="without a configuration: the server's log; '-' is standard input"
     )
+    parser.add_argument("--model", metavar="NAME", help="without a configuration: the model, if the log names none")
     _add_options(parser)
 
 
 def settings_from(options: argparse.Namespace) -> Settings:
     """The configuration that the command line asks for."""
-    if options.source is not None and options.config is not None:
-        raise UsageError("--source is for running without a configuration: leave out --source or --config")
+    quick = {"--source": options.source, "--log": options.log, "--model": options.model, "--option": options.option}
+    given = [flag for flag, value in quick.items() if value]
+    if given and options.config is not None:
+        raise UsageError(
+            f"{', '.join(given)} and --config: the configuration says it all, so leave out one or the other"
+        )
+    if given and options.source is None:
+        raise UsageError(f"{', '.join(given)} without --source: what kind of log is it? One of {', '.join(READERS)}")
     if options.source is not None:
         chosen = _options(options)
         READERS[options.source].build(chosen, None)
         requests = RequestSettings(options.source, path=(options.log or "-",), options=chosen)
-        settings = Settings(servers=(ServerSettings("llm", requests),))
+        settings = Settings(servers=(ServerSettings("llm", requests, model=options.model),))
     elif options.config is not None or DEFAULT_CONFIG.exists():
         settings = config.load(options.config or DEFAULT_CONFIG, _CHECKS)
     else:

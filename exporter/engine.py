@@ -147,7 +147,7 @@ class Engine:
             feed.sampler.start()
         try:
             while not self._stopping.is_set():
-                behind = self._supervise()
+                behind = self.turn()
                 await self._pause(0.0 if behind else POLL_SECONDS)
         finally:
             self._wind_up()
@@ -171,8 +171,8 @@ class Engine:
         except TimeoutError:
             pass
 
-    def _supervise(self) -> bool:
-        """One round. A bug in one must not end metering: it is counted, logged, and the next round goes on."""
+    def turn(self) -> bool:
+        """One round; returns whether logs have more. A bug must not end metering: it is counted, and rounds go on."""
         try:
             return self._round()
         except Exception as error:
