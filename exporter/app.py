@@ -18,8 +18,8 @@ from exporter.pipeline.pipeline import Pipeline
 from exporter.pipeline.server import serves
 from exporter.power.sampler import Sampler
 from exporter.power.select import Opened, open_source
+from exporter.requests.arrival.opening import open_arrival
 from exporter.requests.registry import READERS
-from exporter.requests.text import open_arrival
 from exporter.server import build, serve
 from exporter.state import StateStore
 

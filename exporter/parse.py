@@ -20,10 +20,10 @@ from exporter.domain.errors import UsageError
 from exporter.domain.events import Completed, Counted, Dropped, Ignored, RequestEvent, Started, Used
 from exporter.domain.lines import Line
 from exporter.domain.units import Instant
-from exporter.requests.envelope import EnvelopeDecoder
+from exporter.requests.arrival.envelope import EnvelopeDecoder
+from exporter.requests.arrival.splitting import LineSplitter
 from exporter.requests.reader import RequestReader
 from exporter.requests.registry import READERS
-from exporter.requests.splitting import LineSplitter
 
 _LONGEST_LINE = 1 << 20
 _PIECE = 1 << 20

@@ -11,12 +11,12 @@ from exporter.domain.errors import ConfigError
 from exporter.domain.events import Completed, Counted, Dropped, Ended, RequestEvent, ServerRestarted, Used
 from exporter.domain.lines import Line
 from exporter.domain.units import Instant, later
-from exporter.requests.envelope import EnvelopeDecoder
-from exporter.requests.naming import open_to_read
+from exporter.requests.arrival.envelope import EnvelopeDecoder
+from exporter.requests.arrival.naming import open_to_read
+from exporter.requests.arrival.splitting import LineSplitter
 from exporter.requests.profiles import PROFILES
 from exporter.requests.reader import RequestReader
 from exporter.requests.registry import READERS, ReaderKind
-from exporter.requests.splitting import LineSplitter
 
 SAMPLE_BYTES = 256 * 1024
 _LONGEST_LINE = 1 << 20

@@ -14,7 +14,7 @@ from exporter.domain.readings import Device
 from exporter.domain.settings import RequestSettings, ServerSettings
 from exporter.domain.units import Instant
 from exporter.pipeline.server import serves
-from exporter.requests.naming import advice_on, names_of, refusal_of
+from exporter.requests.arrival.naming import advice_on, names_of, refusal_of
 from exporter.requests.registry import READERS
 
 _OLD_SECONDS = 86400.0

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from exporter.requests.arrival import Bounds
-from tests.requests.arriving import Follow, write
+from tests.requests.arrival.arriving import Follow, write
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from exporter.domain.units import Instant
 from exporter.requests.arrival import Bounds
-from tests.requests.arriving import Follow, set_modified, write
+from tests.requests.arrival.arriving import Follow, set_modified, write
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from itertools import pairwise
 import hypothesis.strategies as st
 from hypothesis import given, settings
 
-from exporter.requests.splitting import LineSplitter
+from exporter.requests.arrival.splitting import LineSplitter
 
 _STREAMS = st.lists(st.sampled_from([b"\n", b"\r\n", b"\r", b"a", b"bc", b"\xe2\x98\x83", b"\xe2\x98", b"\xff", b"\0"]))
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from exporter.domain.events import Dropped
 from exporter.domain.lines import Line
 from exporter.domain.units import Instant
-from exporter.requests.envelope import EnvelopeDecoder, EnvelopeKind
+from exporter.requests.arrival.envelope import EnvelopeDecoder, EnvelopeKind
 
 STAMP = "2026-01-01T12:00:00.123456789Z"
 SECONDS = 1767268800.123456

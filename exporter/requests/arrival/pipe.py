@@ -12,9 +12,9 @@ from exporter.domain.events import Dropped
 from exporter.domain.lines import Line
 from exporter.domain.units import Instant
 from exporter.requests.arrival import Bounds, Tally
-from exporter.requests.envelope import EnvelopeDecoder, EnvelopeKind
-from exporter.requests.logfile import CHUNK_BYTES, NEVER
-from exporter.requests.splitting import LineSplitter
+from exporter.requests.arrival.envelope import EnvelopeDecoder, EnvelopeKind
+from exporter.requests.arrival.logfile import CHUNK_BYTES, NEVER
+from exporter.requests.arrival.splitting import LineSplitter
 
 _PIPE_BYTES = 1 << 20
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from exporter.requests.arrival import Bounds
-from tests.requests.arriving import Follow, write
+from tests.requests.arrival.arriving import Follow, write
 
 
 class FollowedLog(RuleBasedStateMachine):

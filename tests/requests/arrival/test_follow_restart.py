@@ -9,8 +9,8 @@ import pytest
 
 from exporter.domain.units import Instant
 from exporter.requests.arrival import Bounds
-from exporter.requests.follow import Follower
-from tests.requests.arriving import Follow, write
+from exporter.requests.arrival.follow import Follower
+from tests.requests.arrival.arriving import Follow, write
 
 
 @pytest.fixture

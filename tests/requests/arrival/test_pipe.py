@@ -8,10 +8,10 @@ import pytest
 from exporter.domain.errors import ConfigError
 from exporter.domain.units import Instant
 from exporter.requests.arrival import Bounds
-from exporter.requests.follow import Follower
-from exporter.requests.pipe import Pipe
-from exporter.requests.text import open_arrival
-from tests.requests.arriving import texts
+from exporter.requests.arrival.follow import Follower
+from exporter.requests.arrival.opening import open_arrival
+from exporter.requests.arrival.pipe import Pipe
+from tests.requests.arrival.arriving import texts
 
 
 @pytest.fixture

@@ -28,9 +28,9 @@ from exporter.domain.lines import Line
 from exporter.domain.settings import StartAt
 from exporter.domain.units import Instant
 from exporter.requests.arrival import Bounds, Tally
-from exporter.requests.envelope import EnvelopeKind
-from exporter.requests.logfile import NEVER, NO_HEAD, Identity, LogFile, Mark, identity_of, line_start
-from exporter.requests.naming import advice_on, look_up, names_of, open_to_read, refusal_of, sibling_of
+from exporter.requests.arrival.envelope import EnvelopeKind
+from exporter.requests.arrival.logfile import NEVER, NO_HEAD, Identity, LogFile, Mark, identity_of, line_start
+from exporter.requests.arrival.naming import advice_on, look_up, names_of, open_to_read, refusal_of, sibling_of
 
 _RESCAN_SECONDS = 1.0
 _LATE_WRITES_SECONDS = 5.0

@@ -8,7 +8,7 @@ from typing import Any
 
 from exporter.domain.lines import Line
 from exporter.domain.units import Instant
-from exporter.requests.follow import Follower
+from exporter.requests.arrival.follow import Follower
 
 
 class Follow:

@@ -13,8 +13,8 @@ from typing import Any
 
 from exporter.domain.units import Instant
 from exporter.requests.arrival import TRUNCATED
-from exporter.requests.envelope import EnvelopeDecoder, EnvelopeKind
-from exporter.requests.splitting import LineSplitter
+from exporter.requests.arrival.envelope import EnvelopeDecoder, EnvelopeKind
+from exporter.requests.arrival.splitting import LineSplitter
 
 Identity = tuple[int, int]
 """Device and inode."""

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from exporter.domain.errors import ConfigError
 from exporter.domain.settings import StartAt
 from exporter.requests.arrival import Arrival
-from exporter.requests.envelope import EnvelopeKind
-from exporter.requests.follow import Follower
-from exporter.requests.pipe import Pipe
+from exporter.requests.arrival.envelope import EnvelopeKind
+from exporter.requests.arrival.follow import Follower
+from exporter.requests.arrival.pipe import Pipe
 
 STANDARD_INPUT = "-"
 
