@@ -42,8 +42,11 @@ unit: $(MADE)/dev $(MADE)/demo ## all tests (ARGS: for pytest)
 	$(call section,pytest)
 	@$(BIN)/python -m pytest $(ARGS)
 
-bench: $(MADE)/dev ## what a request, a reading and a scrape cost
-	@$(BIN)/python -m pytest -s tests/bench $(ARGS)
+bench: $(MADE)/dev ## how fair and how fast it is: every program in tests/bench, one after the other
+	@for program in $$(grep -l '^if __name__' tests/bench/*.py | xargs -n 1 basename -s .py); do \
+		printf '\n== %s\n' $$program; \
+		$(BIN)/python -m tests.bench.$$program $(ARGS) || exit 1; \
+	done
 
 image: ## build the image with buildah and run it: non-root, read-only (needs root and Debian's tools)
 	@tests/image/build-and-run
