@@ -177,9 +177,7 @@ def _expectation(measured: Measured, interval_seconds: float) -> Finding:
     name, device = f"{measured.device.name} expect", measured.device
     if device.method == "estimated":
         return Finding("Power", name, "note", "no request can be metered: all joules are estimates, and labelled so")
-    grain = interval_seconds if measured.always_new else measured.period_seconds
-    if not device.has_counter:
-        grain = max(grain or 0.0, device.power_window_seconds) or None
+    grain = measured.grain_seconds(interval_seconds)
     if grain is None:
         return Finding("Power", name, "note", "how short a request can be metered is not known yet; try under load")
     shortest = words.duration(float(f"{PERIODS_TO_METER * grain:.2g}"))

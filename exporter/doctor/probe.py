@@ -45,6 +45,13 @@ class Measured:
     counter_joules: float | None
     power_joules: float | None
 
+    def grain_seconds(self, interval_seconds: float) -> float | None:
+        """The shortest time that its energy can be told for, asked that often; None where that is not known."""
+        period = interval_seconds if self.always_new else self.period_seconds
+        if self.device.has_counter:
+            return period
+        return max(period or 0.0, self.device.power_window_seconds) or None
+
     @property
     def ratio(self) -> float | None:
         """Counter over integrated power."""

@@ -14,7 +14,7 @@ from exporter.domain.readings import Device
 from exporter.domain.settings import RequestSettings, ServerSettings
 from exporter.domain.units import Instant
 from exporter.pipeline.server import serves
-from exporter.requests.arrival.naming import advice_on, names_of, refusal_of
+from exporter.requests.arrival.naming import advice_on, look_up, names_of, refusal_of
 from exporter.requests.registry import READERS
 
 _OLD_SECONDS = 86400.0
@@ -90,7 +90,7 @@ def _file(name: str) -> Sample | Finding:
 
 
 def _missing(pattern: str) -> Finding:
-    there = next((parent for parent in Path(pattern).parents if parent.exists()), None)
+    there = next((parent for parent in Path(pattern).parents if look_up(str(parent))), None)
     fix = f"see how the server is started, or whether it writes a file at all; {there} is the part that exists"
     if is_container():
         fix += f"; {_CONTAINER}"

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 from pathlib import Path
 
 from exporter.doctor import words
@@ -27,11 +28,16 @@ def examine(state_dir: str | None, locks: Path = Path("/proc/locks")) -> tuple[F
 
 
 def _directory(directory: Path) -> Finding | None:
-    if not directory.exists():
+    try:
+        there = stat.S_ISDIR(directory.stat().st_mode)
+    except FileNotFoundError:
         user = os.geteuid()
         fix = f"mkdir -p {directory} && chown {user} {directory}; in a container mount a volume there"
         return Finding("State", "state_dir", "fail", f"{directory} does not exist", fix)
-    if not directory.is_dir():
+    except OSError as error:
+        fix = f"user {os.geteuid()} must be able to reach it: see the rights of the directories above it"
+        return Finding("State", "state_dir", "fail", f"{directory}: {error.strerror}", fix)
+    if not there:
         return Finding("State", "state_dir", "fail", f"{directory} is no directory", "set state_dir to a directory")
     if not os.access(directory, os.W_OK | os.X_OK, effective_ids=True):
         fix = f"make it writable for user {os.geteuid()}, or mount it without read-only"
