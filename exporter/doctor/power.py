@@ -39,7 +39,8 @@ def examine(
     try:
         opened = _open(settings, clock, sources)
     except SourceError:
-        return Metering((*tried, _nothing(settings)))
+        said = any(finding.verdict == "fail" for finding in tried)
+        return Metering((*tried, _nothing(settings, said=said)))
     probes = [(each, probe(each.source, settings.interval_seconds, clock, seconds=seconds)) for each in opened]
     findings = [finding for each, shown in probes for finding in _report(each, shown, settings)]
     return Metering((*tried, *findings), tuple(device for each in opened for device in each.source.devices))
@@ -86,10 +87,11 @@ def _open(settings: PowerSettings, clock: SystemClock, sources: Mapping[str, Fac
     return opened
 
 
-def _nothing(settings: PowerSettings) -> Finding:
-    wanted = ", ".join(settings.source)
+def _nothing(settings: PowerSettings, *, said: bool) -> Finding:
+    """Nothing to meter with: a problem of its own only where the sources' own findings have not `said` so."""
+    text = f"nothing: power.source is {', '.join(settings.source)}, so the exporter will not start"
     fix = "mend what is said above, or set power.source to one that works"
-    return Finding("Power", "in use", "fail", f"power.source is {wanted}, so the exporter will not start", fix)
+    return Finding("Power", "in use", "note" if said else "fail", text, fix)
 
 
 # --- how well ------------------------------------------------------------------------------------------------------
@@ -137,13 +139,13 @@ def _means(device: Device) -> Iterator[str]:
 
 
 def _sensor(measured: Measured) -> Finding:
-    name = f"{measured.device.name} sensor"
+    name = f"{measured.device.name} draw"
     failed = ", ".join(f"{reason} {times}x" for reason, times in sorted(measured.failures.items()))
     if not measured.readings:
         fix = "nvidia-smi should show the same fault; reset or exclude the device (power.gpus)"
         silent = failed or "no answer within two seconds"
         return Finding("Power", name, "fail", f"gave no reading: {silent}", fix)
-    draws = f"draws {measured.mean_watts:.3g} W" if measured.mean_watts is not None else "draws too little to tell"
+    draws = f"{measured.mean_watts:.3g} W" if measured.mean_watts is not None else "too little to tell its watts"
     text = f"{draws}{_updates(measured)}"
     if failed:
         return Finding(
@@ -153,6 +155,8 @@ def _sensor(measured: Measured) -> Finding:
 
 
 def _updates(measured: Measured) -> str:
+    if measured.device.method == "estimated":
+        return ", by the estimate"
     if measured.period_seconds is not None:
         return f", a new value every {words.duration(measured.period_seconds)}"
     if measured.always_new:

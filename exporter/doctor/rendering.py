@@ -2,6 +2,7 @@
 
 import os
 import textwrap
+from collections import Counter
 from collections.abc import Sequence
 from typing import TextIO
 
@@ -31,8 +32,9 @@ def write_conclusion(findings: Sequence[Finding], out: TextIO) -> None:
     failed = [finding for finding in findings if finding.verdict == "fail"]
     warnings = words.count(sum(finding.verdict == "warn" for finding in findings), "warning")
     if failed:
-        subjects = ", ".join(dict.fromkeys(f"{finding.section.lower()}: {finding.subject}" for finding in failed))
-        out.write(_filled(f"{words.count(len(failed), 'problem')}: {subjects}.", "", "") + "\n")
+        sections = Counter(finding.section for finding in failed)
+        where = ", ".join(f"{section} ({number})" for section, number in sections.items())
+        out.write(f"{words.count(len(failed), 'problem')}: {where}. Each is marked {_MARKS['fail']} above.\n")
     else:
         out.write("Ready.\n" if warnings.startswith("0") else f"Ready. {warnings} above.\n")
 

@@ -26,7 +26,15 @@ def examine(servers: Sequence[ServerSettings], devices: Sequence[Device], now: I
     """Look at every server."""
     if not servers:
         return (_none(),)
-    return tuple(finding for server in servers for finding in _server(server, devices, now))
+    first = {server.requests.source: server for server in reversed(servers)}
+    return tuple(
+        finding
+        for server in servers
+        for finding in (
+            _heading(server, is_first=server is first[server.requests.source]),
+            *_server(server, devices, now),
+        )
+    )
 
 
 def _none() -> Finding:
@@ -37,20 +45,24 @@ def _none() -> Finding:
 
 def _server(server: ServerSettings, devices: Sequence[Device], now: Instant) -> Iterator[Finding]:
     requests = server.requests
-    yield _heading(server)
     if devices and not any(serves(server, device) for device in devices):
         known = ", ".join(f"{device.name} {device.uuid}".strip() for device in devices)
         text = f"gpus: {', '.join(server.gpus)} names none of the devices here"
         yield Finding("Servers", "gpus", "fail", text, f"choose from: {known}")
     for pattern in requests.path:
         if pattern == "-":
-            yield Finding("Servers", "log", "note", "standard input: it is not read here; give its log to `parse`")
+            yield Finding(
+                "Servers", "log", "note", "standard input: it is not read here; try `parse` on a saved piece of it"
+            )
         else:
             yield from _pattern(pattern, requests, now)
 
 
-def _heading(server: ServerSettings) -> Finding:
+def _heading(server: ServerSettings, *, is_first: bool) -> Finding:
+    """What such a log can tell is said once, however many there are of it."""
     kind = READERS[server.requests.source]
+    if not is_first:
+        return Finding("Servers", server.name, "note", f"a log of {kind.name}, as above")
     knows = tuple(f"{what.replace('_', ' ')}: {how}" for what, how in kind.knows.items())
     return Finding("Servers", server.name, "note", f"a log of {kind.name}; what such a log can tell:", details=knows)
 
@@ -91,7 +103,7 @@ def _file(name: str) -> Sample | Finding:
 
 def _missing(pattern: str) -> Finding:
     there = next((parent for parent in Path(pattern).parents if look_up(str(parent))), None)
-    fix = f"see how the server is started, or whether it writes a file at all; {there} is the part that exists"
+    fix = f"correct the path, of which {there} exists, or let the server write it: SERVER 2>&1 | tee -a FILE"
     if is_container():
         fix += f"; {_CONTAINER}"
     return Finding("Servers", "log", "fail", f"{pattern}: there is no such file", fix)

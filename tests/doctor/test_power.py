@@ -52,7 +52,7 @@ def test_without_a_sensor_the_estimate_is_said_loudly_but_is_no_failure() -> Non
         "cpu": "note",
         "in use": "warn",
         "cpu0": "ok",
-        "cpu0 sensor": "ok",
+        "cpu0 draw": "ok",
         "cpu0 expect": "note",
         "reading": "ok",
     }
@@ -62,8 +62,13 @@ def test_without_a_sensor_the_estimate_is_said_loudly_but_is_no_failure() -> Non
 
 def test_a_source_that_is_wanted_and_does_not_work_is_a_problem() -> None:
     metering = _examined(PowerSettings(source=("nvml",)), NOTHING)
-    assert _verdicts(metering.findings) == {"nvml": "fail", "rapl": "note", "cpu": "note", "in use": "fail"}
+    assert _verdicts(metering.findings) == {"nvml": "fail", "rapl": "note", "cpu": "note", "in use": "note"}
     assert metering.devices == ()
+
+
+def test_nothing_to_meter_with_at_all_is_a_problem() -> None:
+    metering = _examined(PowerSettings(), {"nvml": _refuses, "rapl": _refuses})
+    assert _verdicts(metering.findings) == {"nvml": "note", "rapl": "note", "in use": "fail"}
 
 
 def test_naming_a_gpu_that_is_not_there_is_a_problem_though_the_estimate_would_work(plug_in: PlugIn) -> None:
@@ -76,7 +81,7 @@ def test_a_gpu_with_a_counter_is_in_order(plug_in: PlugIn) -> None:
     metering = _examined(PowerSettings(), WITH_GPU)
     assert [device.name for device in metering.devices] == ["gpu0"]
     seen = _verdicts(metering.findings)
-    for subject in ("nvml", "in use", "gpu0", "gpu0 sensor", "gpu0 check", "gpu0 expect", "reading"):
+    for subject in ("nvml", "in use", "gpu0", "gpu0 draw", "gpu0 check", "gpu0 expect", "reading"):
         assert seen[subject] == "ok", the(metering.findings, subject)
     assert "ESTIMATED" not in the(metering.findings, "in use").text
 
@@ -109,7 +114,7 @@ class LostGpu:
 
 
 def test_a_gpu_that_answers_nothing_is_a_problem_with_its_reason() -> None:
-    sensor = the(_examined(PowerSettings(), {**NOTHING, "nvml": LostGpu}, 0.1).findings, "gpu0 sensor")
+    sensor = the(_examined(PowerSettings(), {**NOTHING, "nvml": LostGpu}, 0.1).findings, "gpu0 draw")
     assert sensor.verdict == "fail"
     assert "gpu_is_lost" in sensor.text
 

@@ -60,4 +60,4 @@ def test_only_a_terminal_gets_colours(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_conclusion_counts_what_must_be_mended() -> None:
     assert _concluded("ok", "note") == "Ready.\n"
     assert _concluded("ok", "warn") == "Ready. 1 warning above.\n"
-    assert _concluded("fail", "warn", "fail") == "2 problems: state: state_dir.\n"
+    assert _concluded("fail", "warn", "fail") == "2 problems: State (2). Each is marked [FAIL] above.\n"

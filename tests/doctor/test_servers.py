@@ -72,6 +72,13 @@ def test_a_log_in_order(log: Path) -> None:
     assert the(findings, "requests").text.startswith("12 requests")
 
 
+def test_what_a_kind_of_log_can_tell_is_said_once() -> None:
+    servers = [ServerSettings(name, RequestSettings("vllm")) for name in ("a", "b")]
+    findings = examine(servers, [GPU], Instant(NOW))
+    assert the(findings, "a").details
+    assert not the(findings, "b").details
+
+
 @pytest.mark.parametrize("name", ["missing.log", "missing/server.log", "*.log"])
 def test_a_log_that_is_not_there_is_a_problem_and_what_is_there_is_named(tmp_path: Path, name: str) -> None:
     finding = the(_examined(tmp_path / name), "log")
