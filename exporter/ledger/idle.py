@@ -5,7 +5,7 @@ import numpy as np
 from exporter.ledger.claims import Floats
 
 _MEMORY_SECONDS = 600.0
-_GUARD_SLICES = 10
+GUARD_SLICES = 10
 """Slices this close to a request are not taken as idle: the sensor blurs, and clocks take a while to fall."""
 
 
@@ -40,8 +40,8 @@ class IdleBaseline:
 def quiet(presence: Floats) -> Floats:
     """Slices with nobody near, of shape (slices,); the guard at either end counts as near."""
     busy = (presence > 1e-9).astype(np.float64)
-    near = np.convolve(busy, np.ones(2 * _GUARD_SLICES + 1), mode="same")
+    near = np.convolve(busy, np.ones(2 * GUARD_SLICES + 1), mode="same")
     calm: Floats = near == 0.0
-    calm[:_GUARD_SLICES] = False
-    calm[-_GUARD_SLICES:] = False
+    calm[:GUARD_SLICES] = False
+    calm[-GUARD_SLICES:] = False
     return calm

@@ -6,7 +6,7 @@ has a lane in several groups. Every joule has a row:
     metered = requests + idle + unattributed + unsettled          for each device, to rounding
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,14 +15,14 @@ from exporter.domain.readings import Device, Reading
 from exporter.domain.settings import AttributionSettings
 from exporter.domain.snapshot import Share
 from exporter.ledger.claims import Claims
-from exporter.ledger.idle import IdleBaseline, quiet
+from exporter.ledger.idle import GUARD_SLICES, IdleBaseline, quiet
 from exporter.ledger.meter import Meter
 from exporter.ledger.slices import PRESENCE, Reserved, Slices
 
 SILENCE_SECONDS = 65.0
 """Settling waits this long for a silent sensor, then goes on without it: longer than finding a stuck counter takes."""
-_QUIET_CONTEXT = 20
-"""Slices looked at on top of new ones, to tell quiet moments from those next to a request."""
+_LEAST_QUIET_SLICES = 50
+"""The idle baseline is learned from so many slices at once."""
 
 
 @dataclass(slots=True)
@@ -79,6 +79,7 @@ class Ledger:
         self.books = {device.name: Books() for device in devices}
         self.idle = {device.name: IdleBaseline(idle_watts.get(device.name)) for device in devices}
         self.groups = tuple(self._form_groups(devices, users, since))
+        self._idle_until = {group.devices: group.slices.closed for group in self.groups}
         self._place = {name: (group, index) for group in self.groups for index, name in enumerate(group.devices)}
 
     def _form_groups(
@@ -128,25 +129,26 @@ class Ledger:
     # --- time passes -----------------------------------------------------------------------------------------------
 
     def ripen(self, group: Group, until: int, reserved: Reserved, *, exclude_static: bool) -> None:
-        """Let the group's slices ripen up to `until`, and learn the idle baseline from those that were quiet."""
+        """Let the group's slices ripen up to `until`."""
         slices = group.slices
-        self._learn_idle(group, until, reserved)
         floor = np.array([self.idle[name].watts or 0.0 for name in group.devices])
         idle = slices.ripen(until, reserved, floor, exclude_static=exclude_static)
         for name, joules in zip(group.devices, idle.tolist(), strict=True):
             self.books[name].book("idle", joules)
 
-    def _learn_idle(self, group: Group, until: int, reserved: Reserved) -> None:
+    def learn_idle(self, group: Group, until: int, running: Callable[[], Sequence[Claims]]) -> None:
+        """Learn the idle baseline from quiet slices before `until`; `running` says who is not in them yet, by lane."""
         slices = group.slices
-        first = max(slices.ripe - _QUIET_CONTEXT, slices.closed, reserved.first)
-        if until - first <= _QUIET_CONTEXT:
+        first = max(self._idle_until[group.devices] - GUARD_SLICES, slices.closed)
+        stop = min(until + GUARD_SLICES, slices.ripe)
+        if stop - first < _LEAST_QUIET_SLICES:
             return
-        run = slice(first - slices.base, until - slices.base)
-        here = slice(first - reserved.first, until - reserved.first)
-        presence = slices.amounts[PRESENCE, :, run] + reserved.amounts[PRESENCE, :, here]
-        calm = quiet(presence.sum(axis=0))
+        reserved = slices.reserve(running(), first, stop)
+        calm = quiet(slices.occupancy(reserved)[PRESENCE].sum(axis=0))
+        run = slice(first - slices.base, stop - slices.base)
         for index, name in enumerate(group.devices):
             self.idle[name].learn(slices.energy[index, run], calm, self.slice_seconds)
+        self._idle_until[group.devices] = stop - GUARD_SLICES
 
     def close(self, group: Group, until: int) -> None:
         """Close the group's slices before `until`."""

@@ -104,6 +104,11 @@ class Usual:
         """How late recent news was at the worst: after a request's start if that was its first news, else its end."""
         return max(self._delays, default=0.0)
 
+    @property
+    def heard(self) -> bool:
+        """Whether anything is known of how late news is."""
+        return bool(self._delays)
+
     def hear(self, happened: float, heard_at: float | None) -> None:
         """Note how late news was; news from before we listened says nothing of that."""
         if heard_at is not None:
@@ -295,6 +300,11 @@ class Requests:
     def complete_until(self, until: float) -> float:
         """Everything that ran before this instant is known with its end and its tokens."""
         return min((running.since for running in self.running.values() if running.since < until), default=until)
+
+    def quiet_until(self, until: float) -> float:
+        """Whoever ran before this instant is known, though the next request be three times as long as any before it."""
+        delay = self.usual.delay() if self.usual.heard else _LEAST_SILENCE_SECONDS / 2.0
+        return until - (_SILENCE_FACTOR - 1.0) * delay
 
     def reservations(self, until: float) -> list[Life]:
         """What running requests hold up to `until`."""

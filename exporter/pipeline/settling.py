@@ -101,11 +101,21 @@ class Settling:
         for lane, server in enumerate(group.lanes):
             if len(claims[lane]):
                 market.settle(lane, claims[lane], batches[server])
+        self._learn_idle(group, until)
+
+    def _learn_idle(self, group: Group, until: int) -> None:
+        """Learn it late enough that whoever was there is known; at the latest when slices are about to close."""
+        edge = until * self._ledger.slice_seconds
+        known = min((self._servers[server].quiet_until(edge) for server in group.lanes), default=edge)
+        closing = until - self._horizon + 2 * _CONTEXT_SLICES
+        self._ledger.learn_idle(group, max(group.slices.number(known), closing), lambda: self._running(group, edge))
+
+    def _running(self, group: Group, until: float) -> list[Claims]:
+        return [Claims.of(self._servers[server].reservations(until)) for server in group.lanes]
 
     def _open_market(self, group: Group, first: int, stop: int) -> "_Market":
         edge = group.slices.edge(stop)
-        running = [Claims.of(self._servers[server].reservations(edge)) for server in group.lanes]
-        reserved = group.slices.reserve(running, first, stop)
+        reserved = group.slices.reserve(self._running(group, edge), first, stop)
         return _Market(group, reserved, self._prices(group, group.slices.occupancy(reserved)))
 
     def _book(self, batch: Batch) -> None:
