@@ -121,7 +121,7 @@ class Engine:
         self._checkpoint_failures = 0
         self._began = clock.now()
         self._advanced = self._checkpointed = self._began
-        self._stopping = asyncio.Event()
+        self._stopping = False
         self._durable: Snapshot = pipeline.snapshot(self._began)
 
     # --- running ---------------------------------------------------------------------------------------------------
@@ -146,15 +146,15 @@ class Engine:
         for feed in self._power:
             feed.sampler.start()
         try:
-            while not self._stopping.is_set():
+            while not self._stopping:
                 behind = self.turn()
-                await self._pause(0.0 if behind else POLL_SECONDS)
+                await asyncio.sleep(0.0 if behind else self._clock.real(POLL_SECONDS))
         finally:
             self._wind_up()
 
     def stop(self) -> None:
-        """Ask `run` to end."""
-        self._stopping.set()
+        """Ask `run` to end, which it does at its next poll: to be woken earlier would cost at every poll."""
+        self._stopping = True
 
     def finish(self) -> Snapshot:
         """After `run` has ended: settle and close everything. For a story that is over; nothing is made durable."""
@@ -162,14 +162,6 @@ class Engine:
         self.pipeline.finish(now)
         self._durable = self.pipeline.snapshot(now)
         return self._durable
-
-    async def _pause(self, seconds: float) -> None:
-        """Let others run, and wake early to stop."""
-        try:
-            async with asyncio.timeout(self._clock.real(seconds)):
-                await self._stopping.wait()
-        except TimeoutError:
-            pass
 
     def turn(self) -> bool:
         """One round; returns whether logs have more. A bug must not end metering: it is counted, and rounds go on."""
