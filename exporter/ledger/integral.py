@@ -31,7 +31,6 @@ class PowerTrack:
         self._lag = window_seconds / 2.0
         self._points: list[tuple[float, float, float]] = []
         self._gap = 0.0
-        self.hole_seconds = 0.0
 
     def add(self, at: float, watts: float) -> Segment | None:
         """Take in a reading; returns the energy since the one before, None where there is none or a hole."""
@@ -44,7 +43,6 @@ class PowerTrack:
             return None
         usual, self._gap = self._gap, at - last_at
         if self._gap > min(max(HOLE_SECONDS, 5.0 * usual), _LONGEST_HOLE_SECONDS):
-            self.hole_seconds += self._gap
             self._points.clear()
             self._points.append((at, watts, 0.0))
             return None
@@ -82,10 +80,12 @@ class PowerTrack:
         return joules + elapsed * (watts + 0.5 * (watts_then - watts) * elapsed / (until - since))
 
     def between(self, start: float, end: float) -> Iterator[Segment]:
-        """The energy of [start, end) in pieces, as far as it is known."""
-        if not self._points or end <= self._points[0][0]:
+        """The energy of [start, end) in pieces, as far as it is known: not for long after the latest reading."""
+        if not self._points:
             return
-        start = max(start, self._points[0][0])
+        start, end = max(start, self._points[0][0]), min(end, self._points[-1][0] + HOLE_SECONDS)
+        if end <= start:
+            return
         inside = (point[0] for point in self._points if start < point[0] < end)
         for first, last in pairwise((start, *inside, end)):
             before, after = self.integral(first), self.integral(last)

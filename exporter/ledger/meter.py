@@ -74,7 +74,7 @@ class Meter:
     @property
     def gap_seconds(self) -> float:
         """Time whose energy is unknown for good."""
-        return self.lost_seconds + (0.0 if self.counter_in_use else self._power.hole_seconds)
+        return self.lost_seconds
 
     def watts(self, now: float) -> Watts | None:
         """The latest power; None when the sensor has been silent."""
@@ -96,7 +96,7 @@ class Meter:
 
     def _publish(self, segments: list[Segment]) -> list[Segment]:
         for segment in segments:
-            self.frontier = max(segment.end, self.frontier or segment.end)
+            self.frontier = segment.end if self.frontier is None else max(segment.end, self.frontier)
             if segment.interpolated:
                 self.interpolated_joules += segment.joules
         return segments
@@ -105,27 +105,41 @@ class Meter:
         self._power_period.see(reading.at, changed=reading.watts != self._last_watts)
         self._last_watts = reading.watts
         segment = self._power.add(reading.at, reading.watts)
-        if not self.counter_in_use:
-            self._count_hole_after_restart(reading.at)
-            return [segment] if segment is not None and segment.start >= (self.frontier or 0.0) else []
-        return self._leave_silent_counter(reading.at)
+        if self.counter_in_use:
+            return self._leave_silent_counter(reading.at)
+        if segment is None:
+            self._skip_hole()
+            return []
+        if self.frontier is None or segment.start == self.frontier:
+            return [segment]
+        return list(self._power.between(self.frontier, segment.end))
 
-    def _count_hole_after_restart(self, at: float) -> None:
-        if self.readings == 1 and self.frontier is not None:
-            self.lost_seconds += max(at - self.frontier, 0.0)
+    def _skip_hole(self) -> None:
+        """Power is in use, and nothing will ever tell the energy from the frontier to where it began anew."""
+        begin = self._power.begin
+        if self.frontier is not None and begin is not None and begin > self.frontier:
+            self.lost_seconds += begin - self.frontier
+            self.frontier = begin
 
     def _hear_counter(self, reading: CounterReading) -> list[Segment]:
         step = self._step
         if step is None:
             self._step = _Step(reading.at, reading.joules, reading.at)
-            self.frontier = self.frontier or reading.at
-            return []
+            return self._begin_counting(reading.at)
         changed = reading.joules != step.joules
         self._counter_period.see(reading.at, changed=changed)
         if not changed:
             step.seen = reading.at
             return []
         return self._counter_stepped(step, reading)
+
+    def _begin_counting(self, at: float) -> list[Segment]:
+        """The counter's first word: what was before it, only power may know."""
+        if self.frontier is None:
+            self.frontier = at
+        elif self.counter_in_use and at > self.frontier:
+            return self._bridge(self.frontier, at)
+        return []
 
     def _counter_stepped(self, step: _Step, reading: CounterReading) -> list[Segment]:
         at = self._moment_of_step(step, reading.at)
@@ -164,12 +178,15 @@ class Meter:
     def _bridge(self, start: float, end: float) -> list[Segment]:
         """Energy across a reset, from power; what power does not know either is lost, and said so."""
         segments = list(self._power.between(start, end))
+        self.frontier = end
         self.lost_seconds += (end - start) - sum(segment.end - segment.start for segment in segments)
         return segments
 
     def _leave_silent_counter(self, now: float) -> list[Segment]:
         """Fall back to power when the counter has said nothing new for long while power went on."""
-        since = self._step.at if self._step is not None else self._power.begin
+        since = self._power.begin
+        if self._step is not None and since is not None:
+            since = max(since, self._step.at)
         patience = max(_STUCK_SECONDS, 20.0 * (self._counter_period.seconds or 0.0))
         if since is None or now - since < patience:
             return []
@@ -177,7 +194,7 @@ class Meter:
         if before is None or after is None or after - before < 1.0:
             return []
         self.counter_in_use = False
-        return self._bridge(since, self._power.end)
+        return self._bridge(since if self.frontier is None else self.frontier, self._power.end)
 
     def _return_to_counter(self, at: float) -> list[Segment]:
         """Power is in use: trust the counter again after a good minute, from this step of it on."""
