@@ -30,6 +30,8 @@ _MEMORY_SECONDS = 1800.0
 _LEAST_WINDOWS = 24
 _LEAST_STEPS = 200.0
 _LARGEST_ERROR = 0.15
+_LEAST_JOULES = 1e-6
+"""A step that costs less than this is rounding: the smallest models on the smallest chips need a thousand times more."""
 
 
 class StepsPolicy:
@@ -72,7 +74,8 @@ class StepsPolicy:
         if self._fit.error > _LARGEST_ERROR:
             return f"the fit misses metered energy by {self._fit.error:.0%} (at most {_LARGEST_ERROR:.0%})"
         learned = self._fit.coefficients
-        return "" if learned["step"] + learned["decode_token"] > 0.0 else "the fit finds no energy in decode steps"
+        found = learned["step"] + learned["decode_token"] > _LEAST_JOULES
+        return "" if found else "the fit finds no energy in decode steps"
 
     def snapshot(self) -> dict[str, Any]:
         """What must survive a restart, as JSON values."""
