@@ -56,6 +56,7 @@ class Meter:
         self._counter_period = Period()
         self._power_period = Period()
         self._step: _Step | None = None
+        self._stepped = False
         self._last_watts: float | None = None
         self._counter_watts: tuple[float, float] | None = None
 
@@ -147,6 +148,8 @@ class Meter:
         believable = 0.0 <= joules <= self._most(at - step.at)
         hole = reading.at - step.seen > max(HOLE_SECONDS, 5.0 * (self._counter_period.seconds or 0.0))
         self._step = _Step(at, reading.joules, reading.at)
+        if not self._stepped:
+            return self._first_step(at)
         if not believable:
             self.resets += 1
             self._check.mark(at, -1.0, None)
@@ -158,6 +161,14 @@ class Meter:
         if self._check.within(_DISTRUST) is False:
             self.counter_in_use = False
         return [Segment(step.at, at, joules, interpolated=hole)]
+
+    def _first_step(self, at: float) -> list[Segment]:
+        """The first step holds energy from before we listened, nobody knows how much: counting begins at its end."""
+        self._stepped = True
+        if not self.counter_in_use or self.frontier is None:
+            return []
+        known, self.frontier = list(self._power.between(self.frontier, at)), at
+        return known
 
     def _moment_of_step(self, step: _Step, seen: float) -> float:
         """The middle of the interval in which the step can have happened."""
@@ -227,3 +238,4 @@ class Meter:
         self._counter_period.seconds = snapshot["period"]
         if self.device.has_counter and snapshot["counter_in_use"] and snapshot["step"] is not None:
             self._step = _Step(*snapshot["step"])
+            self._stepped = True

@@ -255,3 +255,9 @@ class TestRestart:
         listen(after, counts(steadily(20.0), 35.0, 40.0))
         assert after.resets == 1
         assert after.gap_seconds == pytest.approx(30.0, abs=0.3)
+
+
+def test_the_first_step_is_not_taken_for_a_whole_one() -> None:
+    meter = Meter(COUNTER)
+    segments = listen(meter, counts(steadily(100.0), 0.07, 5.0, poll=0.01, step=0.1))
+    assert joules(segments) == pytest.approx(100.0 * (segments[-1].end - segments[0].start), rel=1e-3)
