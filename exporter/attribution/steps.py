@@ -31,7 +31,7 @@ _LEAST_WINDOWS = 24
 _LEAST_STEPS = 200.0
 _LARGEST_ERROR = 0.15
 _LEAST_JOULES = 1e-6
-"""A step that costs less than this is rounding: the smallest models on the smallest chips need a thousand times more."""
+"""A step that costs less than this is rounding: the smallest models on the smallest chips need far more."""
 
 
 class StepsPolicy:
