@@ -14,7 +14,7 @@ import logging
 import resource
 import traceback
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -165,8 +165,11 @@ class Engine:
 
     def turn(self) -> bool:
         """One round; returns whether logs have more. A bug must not end metering: it is counted, and rounds go on."""
+        return self._survive(self._round)
+
+    def _survive(self, one_round: Callable[[], bool]) -> bool:
         try:
-            return self._round()
+            return one_round()
         except Exception as error:
             stage = _stage(error)
             self.fault(stage)
@@ -183,13 +186,17 @@ class Engine:
             self._checkpoint(now)
         return behind
 
+    def _last_round(self) -> bool:
+        now = self._clock.now()
+        behind = self._read_logs(now)
+        self._advance(now)
+        self._checkpoint(now)
+        return behind
+
     def _wind_up(self) -> None:
         for feed in self._power:
             feed.sampler.stop()
-        now = self._clock.now()
-        self._read_logs(now)
-        self._advance(now)
-        self._checkpoint(now)
+        self._survive(self._last_round)
         self.close()
 
     def close(self) -> None:
