@@ -88,7 +88,7 @@ def killed(form: str) -> Story:
     run = long_run()
     thirds = [run.begin + 30.0 + part * (run.end - run.begin - 90.0) / 3 for part in range(4)]
     moments = [rng.uniform(since, until - 30.0) for since, until in pairwise(thirds)]
-    return replace(story, kills=[Kill(at, rng.uniform(5.0, 20.0)) for at in moments], horizon_seconds=120.0)
+    return replace(story, kills=[Kill(at, rng.uniform(5.0, 20.0)) for at in moments])
 
 
 def damaged(form: str) -> Story:
@@ -96,7 +96,7 @@ def damaged(form: str) -> Story:
     story, rng = plain(form), np.random.default_rng(sum(form.encode()))
     [server] = story.servers
     lines = repeat(lose(server.lines, rng, LOST_FRACTION), rng, LOST_FRACTION)
-    return replace(story, servers=[replace(server, lines=lines)], horizon_seconds=180.0)
+    return replace(story, servers=[replace(server, lines=lines)], horizon_seconds=120.0)
 
 
 def faulty(kind: str) -> Story:
@@ -156,7 +156,7 @@ def _gpu(trace: PowerTrace, index: int = 0) -> FakeGpu:
 def _together(one: PowerTrace, other: PowerTrace) -> list[tuple[float, float]]:
     edges = np.union1d(one.edges, other.edges)
     watts = _watts(one, edges) + _watts(other, edges) - one.idle_watts
-    return [(edges[0] - BEGIN - 1.0, one.idle_watts), *zip((edges - BEGIN).tolist(), watts.tolist(), strict=True)]
+    return [(-1.0, one.idle_watts), *zip((edges - BEGIN).tolist(), watts.tolist(), strict=True)]
 
 
 def _watts(trace: PowerTrace, at: Floats) -> Floats:
