@@ -259,7 +259,8 @@ class Requests:
         self._close("timeout")
         self._remember(id_, running.news.at, running.news.at)
         since = running.since
-        probable_end = max(min(running.news.at + self.usual.duration(), now), since + _LEAST_LIFE_SECONDS)
+        usual = self.usual.duration() if self.usual.durations else now - running.news.at
+        probable_end = max(min(running.news.at + usual, now), since + _LEAST_LIFE_SECONDS)
         ghost = Life(since, since, probable_end, 0.0, 0.0)
         news = Completed(id_, running.news.at, Instant(ghost.end))
         self._fresh.append(Finished(news, ghost, ghost=True, accrued=running.accrued))

@@ -69,6 +69,7 @@ class Server:
         """Count what has settled; returns it as the world may see it, ghosts left out."""
         by_model: dict[str, list[SettledRequest]] = {}
         for settled, prefill in self._settled(batch):
+            self._tally(settled.model)  # at once: the bound on models counts those that have one
             by_model.setdefault(settled.model, []).append(settled)
             self._count_phases(settled, prefill)
         for model, requests in by_model.items():

@@ -132,7 +132,10 @@ class Settling:
     # --- slices too old to wait any longer --------------------------------------------------------------------------
 
     def _close_old(self, until: int) -> None:
-        self.close(until - self._horizon)
+        """Close what is older than the horizon, but not under a request that has ended and is about to settle."""
+        waiting = (one.life.start for requests in self._servers.values() for one in requests.finished)
+        held = (int(start / self._ledger.slice_seconds) for start in waiting)
+        self.close(min([until - self._horizon, *held]))
 
     def leap(self, until: int) -> None:
         """Where time has leapt to slice number `until`, close what is too old to wait for: slices stay bounded."""
