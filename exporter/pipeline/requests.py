@@ -13,8 +13,7 @@ What cannot be tied to a known request becomes a *ghost*: a claim like any other
 
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
-from itertools import islice
+from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any
 
 from exporter.domain.events import (
@@ -30,6 +29,7 @@ from exporter.domain.events import (
 )
 from exporter.domain.units import Instant
 from exporter.ledger.claims import Life
+from exporter.pipeline.remembered import Remembered
 
 _LEAST_LIFE_SECONDS = 1e-3
 """A request shorter than its log's resolution still ran."""
@@ -40,8 +40,6 @@ _LONGEST_LIFE_HORIZONS = 4.0
 _FARTHEST_HORIZONS = 4.0
 """Old news tells of nothing further ahead of what has settled than this: a wrong stamp must not claim years."""
 _MOST_RUNNING = 20_000
-_MOST_REMEMBERED = 65_536
-_MOST_SAVED = 1000
 _RECENT = 255
 
 
@@ -155,7 +153,7 @@ class Requests:
         self.ripe = since
         self._horizon = horizon_seconds
         self._since = since
-        self._remembered: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._remembered = Remembered()
         self._given_up: OrderedDict[str, Running] = OrderedDict()
         self._fresh: list[Finished] = []
 
@@ -231,7 +229,7 @@ class Requests:
         accrued = running.accrued if running is not None else {}
         finished = Finished(news, self._life(news, running), late=late, accrued=accrued)
         self.usual.learn(finished)
-        self._remember(news.id, news.start, news.end)
+        self._remembered.add(news.id, news.start, news.end)
         self._fresh.append(finished)
 
     def _life(self, news: Completed, running: Running | None) -> Life:
@@ -257,7 +255,7 @@ class Requests:
         """Its end is probably lost. Should it come after all, what the ghost did not take is still to be had."""
         running = self.running.pop(id_)
         self._close("timeout")
-        self._remember(id_, running.news.at, running.news.at)
+        self._remembered.add(id_, running.news.at, running.news.at)
         since = running.since
         usual = self.usual.duration() if self.usual.durations else now - running.news.at
         probable_end = max(min(running.news.at + usual, now), since + _LEAST_LIFE_SECONDS)
@@ -271,11 +269,6 @@ class Requests:
 
     def _close(self, how: Closing) -> None:
         self.closings[how] = self.closings.get(how, 0) + 1
-
-    def _remember(self, id_: str, start: float, end: float) -> None:
-        self._remembered[id_] = (start, end)
-        if len(self._remembered) > _MOST_REMEMBERED:
-            self._remembered.popitem(last=False)
 
     # --- time passes -----------------------------------------------------------------------------------------------
 
@@ -324,10 +317,10 @@ class Requests:
     def snapshot(self) -> dict[str, Any]:
         """What must survive a restart, as JSON values."""
         return {
-            "running": [asdict(running) for running in self.running.values()],
-            "finished": [asdict(finished) for finished in (*self.finished, *self._fresh)],
+            "running": [_saved(running) for running in self.running.values()],
+            "finished": [_saved(finished) for finished in (*self.finished, *self._fresh)],
             "registered": len(self.finished),
-            "remembered": [[id_, *span] for id_, span in islice(reversed(self._remembered.items()), _MOST_SAVED)][::-1],
+            "remembered": self._remembered.latest(),
             "closings": self.closings,
             "counted": self.counted,
             "duplicates": self.duplicates,
@@ -347,7 +340,7 @@ class Requests:
         ]
         registered = snapshot["registered"]
         self.finished, self._fresh = finished[:registered], finished[registered:]
-        self._remembered = OrderedDict((id_, (start, end)) for id_, start, end in snapshot["remembered"])
+        self._remembered.restore(snapshot["remembered"])
         self.closings, self.counted = dict(snapshot["closings"]), dict(snapshot["counted"])
         self.duplicates, self.orphans, self.ripe = snapshot["duplicates"], snapshot["orphans"], snapshot["ripe"]
         self.usual.restore(snapshot["usual"])
@@ -357,6 +350,25 @@ class Requests:
         for running in self.running.values():
             if running.since < until:
                 yield running, self._so_far(running, until)
+
+
+def _defaults(kind: type[Any]) -> dict[str, Any]:
+    """The fields of a dataclass with what they hold if nothing else is said."""
+    return {
+        one.name: one.default_factory() if one.default_factory is not MISSING else one.default for one in fields(kind)
+    }
+
+
+_DEFAULTS = {kind: _defaults(kind) for kind in (Started, Completed, Running, Finished)}
+
+
+def _saved(one: Running | Finished) -> dict[str, Any]:
+    """As JSON values; what is as usual is left out, because this is written every few seconds."""
+    return {**_unusual(one), "news": _unusual(one.news)}
+
+
+def _unusual(one: Running | Finished | Started | Completed) -> dict[str, Any]:
+    return {name: value for name, usual in _DEFAULTS[type(one)].items() if (value := getattr(one, name)) != usual}
 
 
 def _plausible(event: RequestEvent, latest: float) -> RequestEvent:
