@@ -27,6 +27,7 @@ LONG_SECONDS = 590.0
 """With the idle ends, and the last requests served: ten minutes."""
 SHORT_SECONDS = 180.0
 LOST_FRACTION = 0.01
+DOUBLED_FRACTION = 0.05
 FAULT_SECONDS = {"lost": 20.0, "reset": 0.0, "stuck": 30.0}
 
 _FORMATS: Mapping[str, tuple[Callable[[Run, np.random.Generator], Sequence[LogLine]], Mapping[str, Any]]] = {
@@ -99,6 +100,14 @@ def damaged(form: str) -> Story:
     return replace(story, servers=[replace(server, lines=lines)], horizon_seconds=120.0)
 
 
+def doubled(form: str) -> Story:
+    """Every twentieth line comes twice, as from a shipper that delivers at least once."""
+    run = short_run()
+    server = _server(form, run)
+    lines = repeat(server.lines, np.random.default_rng(5), DOUBLED_FRACTION)
+    return Story([replace(server, lines=lines)], [_gpu(power_trace(run))])
+
+
 def faulty(kind: str) -> Story:
     """The sensor fails in the middle of the load."""
     run, since = short_run(), 60.0
@@ -133,6 +142,9 @@ STORIES: Mapping[str, Callable[[], Story]] = {
     "killed vllm": partial(killed, "vllm"),
     "damaged llamacpp": partial(damaged, "llamacpp"),
     "damaged vllm": partial(damaged, "vllm"),
+    "doubled llamacpp": partial(doubled, "llamacpp"),
+    "doubled nginx": partial(doubled, "nginx"),
+    "doubled vllm": partial(doubled, "vllm"),
     "sensor lost": partial(faulty, "lost"),
     "sensor reset": partial(faulty, "reset"),
     "sensor stuck": partial(faulty, "stuck"),
