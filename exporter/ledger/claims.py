@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -48,7 +49,7 @@ class Claims:
     @classmethod
     def of(cls, lives: Sequence[Life]) -> "Claims":
         """Columns of these lives, in their order."""
-        table = np.array(lives, dtype=np.float64).reshape(len(lives), 6)
+        table = np.fromiter(chain.from_iterable(lives), np.float64, 6 * len(lives)).reshape(len(lives), 6)
         return cls(*table.T)
 
     def __len__(self) -> int:

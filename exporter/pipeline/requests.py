@@ -14,6 +14,7 @@ What cannot be tied to a known request becomes a *ghost*: a claim like any other
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
+from math import inf
 from typing import Any
 
 from exporter.domain.events import (
@@ -286,10 +287,16 @@ class Requests:
 
     def due(self, until: float) -> list[Finished]:
         """Requests that ended before `until`: they are to settle now."""
-        due = [one for one in self.finished if one.life.end <= until]
-        if due:
-            self.finished = [one for one in self.finished if one.life.end > until]
+        due: list[Finished] = []
+        waiting: list[Finished] = []
+        for one in self.finished:
+            (due if one.life.end <= until else waiting).append(one)
+        self.finished = waiting
         return due
+
+    def waiting_since(self) -> float:
+        """When the first of those that have ended and wait to settle began; infinite where there is none."""
+        return min([one.life.start for one in self.finished], default=inf)
 
     def complete_until(self, until: float) -> float:
         """Everything that ran before this instant is known with its end and its tokens."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,9 +134,10 @@ class Settling:
 
     def _close_old(self, until: int) -> None:
         """Close what is older than the horizon, but not under a request that has ended and is about to settle."""
-        waiting = (one.life.start for requests in self._servers.values() for one in requests.finished)
-        held = (int(start / self._ledger.slice_seconds) for start in waiting)
-        self.close(min([until - self._horizon, *held]))
+        oldest = until - self._horizon
+        waiting = [requests.waiting_since() for requests in self._servers.values()]
+        held = min(waiting, default=inf)
+        self.close(oldest if held == inf else min(oldest, int(held / self._ledger.slice_seconds)))
 
     def leap(self, until: int) -> None:
         """Where time has leapt to slice number `until`, close what is too old to wait for: slices stay bounded."""
