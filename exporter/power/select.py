@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from exporter.domain.errors import SourceError
 from exporter.domain.settings import PowerSettings
 from exporter.domain.units import Instant
-from exporter.power.cpu import CpuEstimateSource
 from exporter.power.nvml import NvmlSource
 from exporter.power.rapl import RaplSource
 from exporter.power.source import PowerSource
@@ -16,10 +15,17 @@ Factory = Callable[[PowerSettings, Now], PowerSource]
 
 AUTO = "auto"
 
+
+def _estimate(settings: PowerSettings, now: Now) -> PowerSource:
+    from exporter.power.cpu import CpuEstimateSource  # noqa: PLC0415 - a machine with a sensor need not load psutil
+
+    return CpuEstimateSource(settings.cpu, now)
+
+
 SOURCES: Mapping[str, Factory] = {
     "nvml": NvmlSource,
     "rapl": lambda _settings, now: RaplSource(now),
-    "cpu": lambda settings, now: CpuEstimateSource(settings.cpu, now),
+    "cpu": _estimate,
 }
 """Every source, the best first: `auto` takes the first that works."""
 
