@@ -15,15 +15,18 @@ import argparse
 import gzip
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from http.client import HTTPConnection
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
+from exporter.engine import CHECKPOINT_SECONDS
 from tests.bench.checkpoints import Checkpoints, checkpoints
-from tests.bench.throughput import put_through
+from tests.bench.throughput import growth, put_through
 from tests.bench.watched import Setup, Watched, watched
 from tests.fakes.nvml import build
 
@@ -107,7 +110,7 @@ def _watch(name: str, exporter: Watched, length: Length, *, aims: bool) -> Itera
     held = f"{after.rss:.1f} MiB resident (PSS {after.pss:.1f}, USS {after.uss:.1f})"
     yield Row(f"memory: {name}", held, "<= 60 MiB")
     yield Row(f"memory: {name}, at first", f"{before.rss:.1f} MiB, {exporter.threads()} threads")
-    yield Row(f"written to files: {name}", f"{written / elapsed * _DAY_SECONDS / 1e9:.2f} GB a day")
+    yield Row(f"written to files at first: {name}", f"{written / elapsed * _DAY_SECONDS / 1e9:.2f} GB a day")
 
 
 def _shares(exporter: Watched, length: Length) -> Iterator[float]:
@@ -173,16 +176,25 @@ def throughput_rows(length: Length) -> Iterator[Row]:
     )
 
 
+def growth_row(length: Length) -> Row:
+    """What hours of work add to a process that has only begun: the horizon's slices, all ids that are remembered."""
+    count, devices = length.requests * 7 // 20, 8
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
+        grown = fresh.submit(growth, count, count / (length.story_seconds * 1.5), devices).result()
+    return Row(f"memory: what {count:,} requests on {devices} GPUs add", f"{grown:.1f} MiB")
+
+
 def checkpoint_rows(length: Length) -> Iterator[Row]:
     """What a checkpoint takes and writes, once the horizon is full."""
     for devices in (1, 8):
         made = checkpoints(devices, rate=5.0, warm_up_seconds=length.story_seconds, count=length.checkpoints)
         name = f"checkpoint: {devices} GPU{'s' if devices > 1 else ''}, 5 requests a second"
-        yield Row(name, f"{_milliseconds(made)}, {made.mean_bytes / 1e3:.0f} kB")
+        yield Row(name, _weight(made))
 
 
-def _milliseconds(made: Checkpoints) -> str:
-    return f"{made.median_seconds * 1e3:.1f} ms"
+def _weight(made: Checkpoints) -> str:
+    a_day = made.mean_bytes * _DAY_SECONDS / CHECKPOINT_SECONDS
+    return f"{made.median_seconds * 1e3:.1f} ms, {made.mean_bytes / 1e3:.0f} kB, {a_day / 1e9:.1f} GB a day"
 
 
 def table(rows: Iterator[Row]) -> Iterator[str]:
@@ -195,6 +207,7 @@ def table(rows: Iterator[Row]) -> Iterator[str]:
 def all_rows(length: Length) -> Iterator[Row]:
     """Everything."""
     yield from process_rows(length)
+    yield growth_row(length)
     yield from throughput_rows(length)
     yield from checkpoint_rows(length)
 
