@@ -15,10 +15,8 @@ import argparse
 import gzip
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from http.client import HTTPConnection
-from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -26,7 +24,7 @@ from urllib.parse import urlsplit
 
 from exporter.engine import CHECKPOINT_SECONDS
 from tests.bench.checkpoints import Checkpoints, checkpoints
-from tests.bench.throughput import growth, put_through
+from tests.bench.throughput import held, put_through
 from tests.bench.watched import Setup, Watched, watched
 from tests.fakes.nvml import build
 
@@ -107,8 +105,8 @@ def _watch(name: str, exporter: Watched, length: Length, *, aims: bool) -> Itera
     after, written = exporter.memory(), exporter.written_bytes() - written
     spread = f"{median(shares):.2%} of a core ({shares[0]:.2%} to {shares[-1]:.2%})"
     yield Row(f"processor: {name}", spread, "<= 1 %" if aims else "")
-    held = f"{after.rss:.1f} MiB resident (PSS {after.pss:.1f}, USS {after.uss:.1f})"
-    yield Row(f"memory: {name}", held, "<= 60 MiB")
+    resident = f"{after.rss:.1f} MiB resident (PSS {after.pss:.1f}, USS {after.uss:.1f})"
+    yield Row(f"memory: {name}", resident, "<= 60 MiB")
     yield Row(f"memory: {name}, at first", f"{before.rss:.1f} MiB, {exporter.threads()} threads")
     yield Row(f"written to files at first: {name}", f"{written / elapsed * _DAY_SECONDS / 1e9:.2f} GB a day")
 
@@ -176,12 +174,11 @@ def throughput_rows(length: Length) -> Iterator[Row]:
     )
 
 
-def growth_row(length: Length) -> Row:
+def books_row(length: Length) -> Row:
     """What hours of work add to a process that has only begun: the horizon's slices, all ids that are remembered."""
     count, devices = length.requests * 7 // 20, 8
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
-        grown = fresh.submit(growth, count, count / (length.story_seconds * 1.5), devices).result()
-    return Row(f"memory: what {count:,} requests on {devices} GPUs add", f"{grown:.1f} MiB")
+    size = held(count, count / (length.story_seconds * 1.5), devices)
+    return Row(f"memory: the books after {count:,} requests on {devices} GPUs", f"{size:.1f} MiB")
 
 
 def checkpoint_rows(length: Length) -> Iterator[Row]:
@@ -207,7 +204,7 @@ def table(rows: Iterator[Row]) -> Iterator[str]:
 def all_rows(length: Length) -> Iterator[Row]:
     """Everything."""
     yield from process_rows(length)
-    yield growth_row(length)
+    yield books_row(length)
     yield from throughput_rows(length)
     yield from checkpoint_rows(length)
 

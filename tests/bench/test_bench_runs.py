@@ -1,7 +1,7 @@
 """The benchmark's parts that need no process of their own still run. No figure is judged: machines differ."""
 
 from tests.bench.checkpoints import checkpoints
-from tests.bench.cost import QUICK, Row, checkpoint_rows, table, throughput_rows
+from tests.bench.cost import QUICK, Row, books_row, checkpoint_rows, table, throughput_rows
 from tests.bench.throughput import put_through
 from tests.bench.traffic import LOGS, OPTIONS, invented_run
 
@@ -20,6 +20,10 @@ def test_a_request_is_several_lines_in_most_logs() -> None:
 def test_checkpoints_hold_something() -> None:
     assert len(list(checkpoint_rows(QUICK))) == 2
     assert all(size > 0 for size in checkpoints(1, rate=2.0, warm_up_seconds=10, count=2).sizes)
+
+
+def test_the_books_hold_something() -> None:
+    assert books_row(QUICK).figure.endswith("MiB")
 
 
 def test_invented_requests_have_every_models_lines() -> None:

@@ -3,12 +3,11 @@
 The engine's rhythm is kept in the story's time: the log is heard ten times a second, readings and time once a second.
 """
 
-import os
 import time
+import tracemalloc
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
-from pathlib import Path
 
 from exporter.domain.events import Used
 from exporter.domain.lines import Line
@@ -97,19 +96,18 @@ class Story:
         return sum(sum(model.requests.values()) for model in self.pipeline.snapshot(self.now).models)
 
 
-def growth(count: int, rate: float, devices: int) -> float:
-    """MiB by which this process grows while a story of so many requests is told. Ask a fresh process."""
+def held(count: int, rate: float, devices: int) -> float:
+    """MiB that the pipeline and its reader hold at the end of a story of so many requests."""
     run = invented_run(count, rate)
-    story = Story("jsonl", LOGS["jsonl"](run), run.begin, devices)
-    story.second()
-    before = _resident_bytes()
-    for _ in range(int(run.end - run.begin) + _AFTER_SECONDS):
-        story.second()
-    return (_resident_bytes() - before) / (1 << 20)
-
-
-def _resident_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    lines = LOGS["jsonl"](run)
+    tracemalloc.start()
+    try:
+        story = Story("jsonl", lines, run.begin, devices)
+        for _ in range(int(run.end - run.begin) + _AFTER_SECONDS):
+            story.second()
+        return tracemalloc.get_traced_memory()[0] / (1 << 20)
+    finally:
+        tracemalloc.stop()
 
 
 def put_through(source: str, count: int, rate: float) -> Throughput:
