@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -126,7 +127,14 @@ def _add_run(commands: Any) -> None:
     _add_settings(_add(commands, "run", _run, "run the exporter until it is stopped"))
 
 
+def spare_the_collector() -> None:
+    """Look for reference cycles seldom: we make none to speak of, and looking costs a sixth of the throughput."""
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 20)
+
+
 def _run(options: argparse.Namespace) -> int:
+    spare_the_collector()
     asyncio.run(_serve(settings_from(options)))
     return 0
 

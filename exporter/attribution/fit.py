@@ -1,10 +1,10 @@
 """Least squares with coefficients that cannot be negative, learned a row at a time, old rows forgotten.
 
-Only the normal equations are kept, a few numbers however long it runs. With four terms there are fifteen subsets that
-can be non-zero; the best feasible one is the exact solution, so all are tried.
+Only the normal equations are kept, a few numbers however long it runs. With five terms there are thirty-one subsets
+that can be non-zero; the best feasible one is the exact solution, so all are tried where the whole is not feasible.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -60,21 +60,31 @@ class NonNegativeFit:
             self._solution = min(self._candidates(), key=self._residual)
         return self._solution
 
-    def _candidates(self) -> list[NDArray[np.float64]]:
-        """Least squares over each subset of terms, where it is feasible. Terms are scaled to be comparable."""
+    def _candidates(self) -> Iterator[NDArray[np.float64]]:
+        """What can be the solution: that of all terms if it is feasible, since none is better; else of every subset."""
         size = len(self._terms)
-        scale = np.sqrt(np.maximum(np.diag(self._xx), 1e-300))
-        xx, xy = self._xx / np.outer(scale, scale), self._xy / scale
-        found = [np.zeros(size)]
-        for count in range(1, size + 1):
+        whole = self._among(tuple(range(size)))
+        if whole is not None:
+            yield whole
+            return
+        yield np.zeros(size)
+        for count in range(1, size):
             for chosen in combinations(range(size), count):
-                part = np.ix_(chosen, chosen)
-                values, *_ = np.linalg.lstsq(xx[part], xy[list(chosen)], rcond=1e-9)
-                if (values >= 0.0).all():
-                    full = np.zeros(size)
-                    full[list(chosen)] = values
-                    found.append(full / scale)
-        return found
+                part = self._among(chosen)
+                if part is not None:
+                    yield part
+
+    def _among(self, chosen: tuple[int, ...]) -> NDArray[np.float64] | None:
+        """Least squares over these terms, scaled to be comparable; None where one comes out negative."""
+        scale = np.sqrt(np.maximum(np.diag(self._xx), 1e-300))
+        part = np.ix_(chosen, chosen)
+        xx, xy = (self._xx / np.outer(scale, scale))[part], (self._xy / scale)[list(chosen)]
+        values, *_ = np.linalg.lstsq(xx, xy, rcond=1e-9)
+        if (values < 0.0).any():
+            return None
+        full = np.zeros(len(self._terms))
+        full[list(chosen)] = values
+        return full / scale
 
     def snapshot(self) -> dict[str, Any]:
         """What must survive a restart, as JSON values."""

@@ -203,10 +203,9 @@ class Slices:
         early, later = ([mark[phase + 1] - mark[phase] for mark in at] for phase in (0, 1))
         early_prefill, late_prefill, decode = rates(claims)
         in_decode = later[PRESENCE] + later[DECODING] + claims.context * later[CONTEXT]
-        return Taken(
-            prefill=early[PRESENCE] + early_prefill * early[PREFILL],
-            decode=in_decode + late_prefill * later[PREFILL] + decode * later[DECODE],
-        )
+        in_decode = in_decode + late_prefill * later[PREFILL] + decode * later[DECODE]
+        in_prefill = early[PRESENCE] + early_prefill * early[PREFILL]
+        return Taken(np.maximum(in_prefill, 0.0), np.maximum(in_decode, 0.0))
 
     def ripen(self, until: int, reserved: Reserved, floor_watts: Floats, *, exclude_static: bool) -> Floats:
         """Let slices up to `until` ripen: what nobody occupied of an occupied slice goes to idle.

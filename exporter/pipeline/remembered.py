@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable
 
 _MOST = 65_536
-_MOST_SAVED = 1000
+_MOST_SAVED = 250
 
 
 class Remembered:

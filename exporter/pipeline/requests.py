@@ -37,6 +37,9 @@ _LEAST_LIFE_SECONDS = 1e-3
 _LEAST_SILENCE_SECONDS = 60.0
 _SILENCE_FACTOR = 3.0
 """A start without an end is given up after this many times the longest recent request."""
+_BELIEF_FACTOR = 1.5
+_BELIEF_LEAST = 20
+"""So many requests must be known to say how long one is believed to run."""
 _LONGEST_LIFE_HORIZONS = 4.0
 _FARTHEST_HORIZONS = 4.0
 """Old news tells of nothing further ahead of what has settled than this: a wrong stamp must not claim years."""
@@ -98,6 +101,13 @@ class Usual:
         """How long a request may run before its end is taken for lost."""
         longest = max(self.durations, default=horizon_seconds / _SILENCE_FACTOR)
         return min(max(_LEAST_SILENCE_SECONDS, _SILENCE_FACTOR * longest), _LONGEST_LIFE_HORIZONS * horizon_seconds)
+
+    def believable(self) -> float:
+        """How long a request holds a reservation without its end being heard: as long as recent ones, and some more.
+
+        Beyond that a lost end is likelier than a long life, and would withhold everyone else's energy.
+        """
+        return _BELIEF_FACTOR * max(self.durations) if len(self.durations) >= _BELIEF_LEAST else inf
 
     def delay(self) -> float:
         """How late recent news was at the worst: after a request's start if that was its first news, else its end."""
@@ -226,7 +236,8 @@ class Requests:
     # --- lives -----------------------------------------------------------------------------------------------------
 
     def _finish(self, news: Completed, running: Running | None) -> None:
-        late = running.late if running is not None else news.start < self.ripe
+        outlived = running is not None and news.end - news.start > self.usual.believable()
+        late = running.late or outlived if running is not None else news.start < self.ripe
         accrued = running.accrued if running is not None else {}
         finished = Finished(news, self._life(news, running), late=late, accrued=accrued)
         self.usual.learn(finished)
@@ -309,7 +320,15 @@ class Requests:
 
     def reservations(self, until: float) -> list[Life]:
         """What running requests hold up to `until`."""
-        return [self._so_far(running, until) for running in self.running.values() if running.since < until]
+        return [life for _, life in self.overlong(until)]
+
+    def overlong(self, until: float) -> Iterator[tuple[Running, Life]]:
+        """Running requests that began before `until`, and their lives up to it as far as they are believed."""
+        belief = self.usual.believable()
+        for running in self.running.values():
+            believed = min(until, running.news.at + belief)
+            if running.since < believed:
+                yield running, self._so_far(running, believed)
 
     def _so_far(self, running: Running, until: float) -> Life:
         first = max(running.first_token or running.since, running.since)
@@ -351,12 +370,6 @@ class Requests:
         self.closings, self.counted = dict(snapshot["closings"]), dict(snapshot["counted"])
         self.duplicates, self.orphans, self.ripe = snapshot["duplicates"], snapshot["orphans"], snapshot["ripe"]
         self.usual.restore(snapshot["usual"])
-
-    def overlong(self, until: float) -> Iterator[tuple[Running, Life]]:
-        """Running requests that began before `until`, and their lives up to it."""
-        for running in self.running.values():
-            if running.since < until:
-                yield running, self._so_far(running, until)
 
 
 def _defaults(kind: type[Any]) -> dict[str, Any]:

@@ -94,6 +94,7 @@ _STARTUP = Ignored("startup")
 _PROGRESS = Ignored("progress")
 _UNTIMED = Ignored("untimed")
 _OTHER = Ignored("other")
+_REPEAT = Ignored("repeat")
 _ANEW = Ignored("anew")  # never leaves this module
 _BAD_JSON = Dropped("bad_json")
 _BAD_LINE = Dropped("bad_slot_line")
@@ -375,6 +376,9 @@ def _prompt(server: _Server, task: str, rest: str) -> Heard:
 
 
 def _launch(server: _Server, slot: str, task: str, said: _Said, line: Line) -> Heard:
+    open_task = server.tasks.get(task)
+    if open_task is not None and server.slots.get(slot) == task and open_task.launched == said.elapsed:
+        return _REPEAT  # task numbers only grow: the line was shipped twice
     when = server.when(said, line)
     events: list[RequestEvent] = []
     for earlier in dict.fromkeys((server.slots.get(slot, task), task)):

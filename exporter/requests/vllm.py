@@ -280,17 +280,17 @@ class VllmReader:
 
     # The requests
 
-    def _start(self, id_: str, when: Moment) -> Used:
-        again = id_ in self._open
+    def _start(self, id_: str, when: Moment) -> Heard:
         self._logs_requests, self._fresh = True, False
-        self._open.pop(id_, None)
+        if id_ in self._open:
+            return (
+                _NOTHING_NEW  # a line that was shipped twice; two requests of one id vLLM itself could not tell apart
+            )
         self._ended.pop(id_, None)
         self._open[id_] = False
         if len(self._open) > _MOST_OPEN:
             del self._open[next(iter(self._open))]
-        started = Started(id_, *when)
-        # Nothing is known of how the earlier one ended; most end well.
-        return Used((Ended(id_, *when, closing="reuse"), started) if again else (started,))
+        return Used((Started(id_, *when),))
 
     def _first_token(self, id_: str, stamp: object, line: Line) -> Heard:
         names = self._names(id_)

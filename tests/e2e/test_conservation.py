@@ -201,15 +201,7 @@ def test_most_requests_are_still_counted(told: Told) -> None:
     assert counted == pytest.approx(served, rel=5 * LOST_FRACTION)
 
 
-TAKEN_FOR_REUSE = "a repeated first line of a request ends it, as if its id or slot were used again, and begins another"
-
-
-@stories(
-    "doubled nginx",
-    # Whether a second request comes of it hangs on how two readings of the same stamp round.
-    pytest.param("doubled llamacpp", marks=pytest.mark.xfail(strict=False, reason=TAKEN_FOR_REUSE)),
-    pytest.param("doubled vllm", marks=pytest.mark.xfail(strict=True, reason=TAKEN_FOR_REUSE)),
-)
+@stories("doubled nginx", "doubled llamacpp", "doubled vllm")
 def test_lines_that_come_twice_add_no_request(told: Told) -> None:
     assert told.last.sum("llm_energy_exporter_duplicates_total") > 0
     assert sum(_counted(told).values()) == sum(_served(told).values())

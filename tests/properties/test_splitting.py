@@ -109,7 +109,8 @@ def test_nobody_gets_less_than_nothing_or_more_than_its_slices_held(
     joules = split.settle(list(range(len(claimed))))
     assert (joules >= 0.0).all()
     for index in range(len(claimed)):
-        assert (joules[:, index] <= split.in_slices_of(index) * (1.0 + 1e-9) + 1e-9).all()
+        # Behind a slice in which somebody was for a microsecond, cumulated prices have lost their last digits.
+        assert (joules[:, index] <= split.in_slices_of(index) * (1.0 + 1e-9) + 1e-6).all()
 
 
 @PROPERTIES

@@ -107,6 +107,10 @@ def test_a_slot_that_is_used_again_without_release_ends_its_task() -> None:
     ]
 
 
+def test_a_launch_that_is_shipped_twice_is_one_task() -> None:
+    assert len(_told(_reader(), _live(_launch(7)), _live(_launch(7)))) == 1
+
+
 def test_a_verbose_server_tells_the_prompt_even_of_a_cancelled_task() -> None:
     prompt = "slot update_slots: id  0 | task 7 | new prompt, n_ctx_slot = 2048, n_keep = 0, task.n_tokens = 18"
     told = _told(_reader(), *map(_live, (_launch(7), prompt, _release(7, size=20))))
