@@ -37,9 +37,9 @@ log = logging.getLogger(__name__)
 _STAGES = frozenset({"power", "requests", "ledger", "attribution", "pipeline", "metrics"})
 
 POLL_SECONDS = 0.1
+"""Logs are polled most often: a line's own moment is often only known by when it was read."""
 ADVANCE_SECONDS = 1.0
 CHECKPOINT_SECONDS = 5.0
-"""A log line's own moment is often only known by when it was read, so logs are polled most often."""
 
 
 @dataclass(frozen=True, slots=True)
