@@ -22,6 +22,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
+from exporter.cli import spare_the_collector
 from exporter.engine import CHECKPOINT_SECONDS
 from tests.bench.checkpoints import Checkpoints, checkpoints
 from tests.bench.throughput import held, put_through
@@ -40,6 +41,12 @@ SETUPS: Mapping[str, Setup] = {
     "1 GPU, llamacpp 5/s": Setup(1, "llamacpp", 5.0),
     "8 GPUs, jsonl 5/s, 3 models": Setup(8, "jsonl", 5.0),
 }
+THROUGHPUTS = (
+    ("jsonl", 5_000.0, ">= 30,000/s"),  # near capacity: what a second costs by itself hardly counts
+    ("jsonl", 200.0, ""),
+    ("llamacpp", 200.0, ""),
+    ("vllm", 200.0, ""),
+)
 _SCRAPE_EVERY_SECONDS = 15.0
 _DAY_SECONDS = 86_400.0
 
@@ -162,11 +169,11 @@ def _start_row(library: Path, count: int) -> Row:
 
 def throughput_rows(length: Length) -> Iterator[Row]:
     """Requests for a second of one core, from the log's line to the histogram."""
-    for source, aim in (("jsonl", ">= 30,000/s"), ("llamacpp", ""), ("vllm", "")):
+    for source, rate, aim in THROUGHPUTS:
         count = length.requests if source == "jsonl" else length.requests // 4
-        through = put_through(source, count, rate=200.0)
+        through = put_through(source, count, rate)
         figure = f"{through.requests_a_second:,.0f}/s ({through.lines / through.requests:.1f} lines each)"
-        yield Row(f"throughput: {source}, 200 requests a second of log", figure, aim)
+        yield Row(f"throughput: {source}, {rate:,.0f} requests a second of log", figure, aim)
     day = put_through("jsonl", length.requests // 8, rate=200_000 / _DAY_SECONDS)
     share = day.cpu_seconds / day.story_seconds
     yield Row(
@@ -213,6 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description="what the exporter costs its machine")
     parser.add_argument("--quick", action="store_true", help="only see that it runs: the figures mean little")
+    spare_the_collector()
     length = QUICK if parser.parse_args(arguments).quick else Length()
     for line in table(all_rows(length)):
         print(line, flush=True)
