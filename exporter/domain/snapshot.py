@@ -103,7 +103,7 @@ class ServerView:
         uncertainty_seconds: running means of how far off starts and ends may be: keys `start`, `end`.
         policy: the attribution policy in force, e.g. `time`. wanted_policy: the configured one.
         policy_reason: why they differ; empty where they do not.
-        coefficients: what the policy learned: joules per `step`, `prefill_token`, `decode_token`; watts `static`.
+        coefficients: what the policy learned: joules a `step` and a token of each kind; watts `idle`.
     """
 
     server: str

@@ -191,7 +191,7 @@ ATTRIBUTION_POLICY = Family(
 ATTRIBUTION_COEFFICIENT = Family(
     "llm_attribution_coefficient",
     "gauge",
-    "What the attribution policy learned: joules per step, prefill_token and decode_token; watts for static.",
+    "What the attribution policy learned: joules per step and per token of each kind; watts for idle.",
     ("server", "term"),
     "Attribution",
     "experimental",

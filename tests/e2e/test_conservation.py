@@ -38,8 +38,6 @@ BRIDGED_TOLERANCE = 0.01
 """Where power has to stand in for the counter: sampled, not integrated."""
 ATTRIBUTED_TOLERANCE = 0.02
 UNATTRIBUTED_TOLERANCE = 0.001
-SILENCE_SECONDS = 60.0
-"""After which a request of such a load is given up."""
 
 
 @pytest.fixture(scope="session")
@@ -177,7 +175,7 @@ def test_nothing_is_heard_twice_after_a_restart(told: Told) -> None:
 
 @stories(*DAMAGED)
 def test_requests_whose_lines_were_lost_leave_unattributed_energy_that_is_reported(told: Told) -> None:
-    """A request whose end is lost withholds its share until its silence is taken for its end."""
+    """A request whose end is lost withholds its share for as long as it is believed to run."""
     metered = told.last.sum("llm_device_energy_joules_total")
     unattributed = told.last.sum("llm_energy_joules_total", share="unattributed")
     lost = told.last.sum("llm_energy_exporter_closings_total", how="timeout")
@@ -185,7 +183,8 @@ def test_requests_whose_lines_were_lost_leave_unattributed_energy_that_is_report
     [run] = _runs(told)
     one_share = run.busy_joules / run.busy_seconds / run.mean_batch
     assert lost > 0
-    assert UNATTRIBUTED_TOLERANCE * metered < unattributed < 1.5 * lost * SILENCE_SECONDS * one_share
+    longest = max(one.end - one.start for one in run.served)
+    assert UNATTRIBUTED_TOLERANCE * metered < unattributed < 2.0 * lost * longest * one_share
 
 
 @stories(*DAMAGED)
