@@ -5,7 +5,7 @@ from typing import Any
 
 from exporter.domain.readings import Device
 from exporter.ledger.ledger import Books, Group, Ledger
-from exporter.ledger.pages import changed_pages, restore_pages
+from exporter.ledger.pages import PAGE_SLICES, changed_pages, restore_pages
 
 
 def identity(device: Device) -> str:
@@ -58,7 +58,7 @@ def changes(ledger: Ledger, saved: set[str]) -> dict[str, bytes | None]:
         prefix = f"slices|{group_key(ledger, group)}|"
         for number, page in changed_pages(group.slices):
             fresh[f"{prefix}{number}"] = page
-        oldest = group.slices.closed // 600
+        oldest = group.slices.closed // PAGE_SLICES
         current |= {key for key in saved if key.startswith(prefix) and int(key.rpartition("|")[2]) >= oldest}
     fresh |= {key: None for key in saved - current - fresh.keys() if key.startswith("slices|")}
     saved.difference_update(key for key, value in fresh.items() if value is None)
