@@ -13,16 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.domain.events import Completed, Ended, FirstToken, Started
+from exporter.simulate.batching import CHUNKED, PREFILL_APART, Run, Scheduler, Served, simulate
+from exporter.simulate.load import CHAT, MIXED, Request, burst_times, poisson_times, requests
+from exporter.simulate.physics import EIGHT_B, TDP_WATTS, random_physics
 from tests.simulation.damage import delay, flush, litter, lose, read_by_polls, repeat
-from tests.simulation.engine import CHUNKED, PREFILL_APART, Run, Scheduler, Served, simulate
 from tests.simulation.hearing import Sight, events
-from tests.simulation.load import CHAT, MIXED, Request, burst_times, poisson_times, requests
 from tests.simulation.logs import LogLine
 from tests.simulation.logs.jsonl import jsonl_log
 from tests.simulation.logs.llamacpp import llamacpp_log, llamacpp_tasks
 from tests.simulation.logs.nginx import nginx_log
 from tests.simulation.logs.vllm import vllm_id, vllm_log
-from tests.simulation.physics import EIGHT_B, TDP_WATTS, random_physics
 from tests.simulation.power import gpu_traces, power_trace
 from tests.simulation.scenarios import Scenario, batch_run, isolated_run, poisson_run
 

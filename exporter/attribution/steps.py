@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from exporter.attribution.fit import NonNegativeFit
 from exporter.attribution.policy import PriceList, Scene, Window, step_rate
+from exporter.regression import NonNegativeFit
 
 _MEMORY_SECONDS = 1800.0
 _LEAST_WINDOWS = 24

@@ -6,7 +6,8 @@ from typing import Literal
 from exporter.domain.units import Instant, Joules, Watts
 
 DeviceKind = Literal["gpu", "cpu", "dram"]
-Method = Literal["measured", "estimated", "time_proxy"]
+Method = Literal["measured", "estimated", "simulated", "time_proxy"]
+"""How energy came to be known: by a sensor, by a model of one, by a simulation, or by a calibrated proxy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +19,12 @@ class Device:
         kind: the label `kind`.
         uuid: the vendor's identity where there is one, else empty.
         model: product name, the label `name`.
-        method: `measured` by a sensor, or `estimated` by a model of it.
+        method: `measured` by a sensor, `estimated` by a model of it, or `simulated`.
         has_counter: whether it has an energy counter.
         counter_range_joules: where the energy counter wraps to zero; None where it does not.
         power_window_seconds: the power reading is the mean over this long before it was read; 0 means instant.
         limit_watts: what it can draw at most, to tell an absurd reading; None where unknown.
+        driver: version of the driver that was asked; empty where there is none.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Device:
     counter_range_joules: float | None = None
     power_window_seconds: float = 0.0
     limit_watts: float | None = None
+    driver: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-PowerSourceName = Literal["auto", "nvml", "rapl", "cpu"]
+PowerSourceName = Literal["auto", "nvml", "rapl", "cpu", "none"]
 PolicyName = Literal["time", "tokens", "steps"]
+ProxyName = Literal["time", "affine_time", "time_share", "tokens", "step_model", "peak"]
 IdleRule = Literal["active", "exclude"]
 StartAt = Literal["end", "beginning"]
 
@@ -50,7 +51,7 @@ class PowerSettings:
     """Where power comes from.
 
     Attributes:
-        source: one source, or several that run side by side (`nvml` and `rapl`).
+        source: one source, or several that run side by side (`nvml` and `rapl`); `none` meters nothing.
         interval_seconds: between polls, at the fastest.
         gpus: `all`, or indices, UUIDs and PCI bus ids as text.
         idle_watts: by device name; overrules what is learned.
@@ -84,12 +85,21 @@ class RequestSettings:
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """One inference server. `model` is a fixed name, or None to take it from the log. `gpus` as in PowerSettings."""
+    """One inference server.
+
+    Attributes:
+        model: a fixed name, or None to take it from the log.
+        gpus: as in PowerSettings.
+        calibration: a calibration file, from which its energy is estimated where no device that is metered serves it.
+        about: what only its operator knows of it and a calibration should say: keys `engine`, `dtype`, `parallelism`.
+    """
 
     name: str
     requests: RequestSettings
     model: str | None = None
     gpus: Literal["all"] | tuple[str, ...] = "all"
+    calibration: str | None = None
+    about: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +117,13 @@ class AttributionSettings:
     slice_seconds: float = 0.1
     settle_seconds: float = 2.0
     horizon_seconds: float = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class ScoringSettings:
+    """How proxies are scored. `window_seconds`: length of the windows of ground `window`."""
+
+    window_seconds: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,5 +151,7 @@ class Settings:
     listen: ListenAddress = ListenAddress()
     power: PowerSettings = PowerSettings()
     attribution: AttributionSettings = AttributionSettings()
+    proxies: tuple[ProxyName, ...] = get_args(ProxyName)
+    scoring: ScoringSettings = ScoringSettings()
     buckets: BucketSettings = BucketSettings()
     state_dir: str | None = None

@@ -6,11 +6,16 @@ from typing import Literal
 
 from exporter.domain.events import Closing, Outcome
 from exporter.domain.readings import Device, Method
+from exporter.domain.settings import ProxyName
 from exporter.domain.units import Instant, Joules, Watts
 
 Share = Literal["requests", "idle", "unattributed"]
 Phase = Literal["prefill", "decode"]
 Direction = Literal["input", "output"]
+Ground = Literal["isolated", "window", "request"]
+"""Where a proxy is held against energy: requests that ran alone and windows of time, whose energy is metered; and
+attributed shares, which are a matter of the rule that shares them."""
+ScoreName = Literal["r2", "mape", "bias", "pearson", "spearman"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,57 @@ class ModelView:
 
 
 @dataclass(frozen=True, slots=True)
+class ScoreView:
+    """How a proxy did on one ground, by predictions made before it knew.
+
+    Scores are left out where they are not defined (too few samples, nothing varies).
+
+    Attributes:
+        samples: predictions held against energy since the books began.
+        recent: scores over the latest of them. lifetime: over all. `r2`: 1 - residual over total sum of squares, below
+            0 where the mean would have done better; `mape`: mean of |error| / actual; `bias`: sum of errors over sum of
+            actual; `pearson`, `spearman`: correlations.
+        error_ratio: predicted / actual.
+        drift: how far recent errors have left their own history, in standard deviations; None while unknown.
+        drifting: whether that is too far to be chance.
+    """
+
+    samples: int
+    recent: Mapping[ScoreName, float]
+    lifetime: Mapping[ScoreName, float]
+    error_ratio: HistogramValue
+    drift: float | None = None
+    drifting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CoefficientView:
+    """A number that a proxy learned. `error`: its standard error; infinite while unknown."""
+
+    value: float
+    error: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyView:
+    """One proxy for one model on one server.
+
+    Attributes:
+        predicted_joules: sum of its predictions. unpredicted: requests of which it could say nothing.
+        coefficients: what it learned, by term.
+        scores: by ground; a ground on which nothing was scored yet has 0 samples.
+    """
+
+    server: str
+    model: str
+    proxy: ProxyName
+    predicted_joules: Joules
+    unpredicted: int
+    coefficients: Mapping[str, CoefficientView]
+    scores: Mapping[Ground, ScoreView]
+
+
+@dataclass(frozen=True, slots=True)
 class ServerView:
     """One inference server as its requests tell it.
 
@@ -125,8 +181,12 @@ class SettledRequest:
     """A request whose energy is booked.
 
     Attributes:
-        joules: all of it. joules_by_device: the same by device name.
+        joules: all of it; an estimate where `method` is `time_proxy`. joules_by_device: the same by device name.
         late_joules: what it was due beyond that, but had been booked already.
+        concurrency: how many requests were there while it was, itself included, on average.
+        metered_joules: its energy as metered, where it ran alone and long enough to be metered; else None.
+        predicted: what each proxy said before it knew; those that could not say are left out.
+        interval: of an estimate: (low, high), where nine of ten true values are to lie; None where metered.
     """
 
     server: str
@@ -143,6 +203,10 @@ class SettledRequest:
     output_tokens: int | None
     time_to_first_token_seconds: float | None
     queued_seconds: float
+    concurrency: float = 1.0
+    metered_joules: Joules | None = None
+    predicted: Mapping[ProxyName, Joules] = field(default_factory=dict)
+    interval: tuple[Joules, Joules] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +218,7 @@ class Snapshot:
     models: tuple[ModelView, ...]
     servers: tuple[ServerView, ...]
     recent: tuple[SettledRequest, ...] = ()
+    proxies: tuple[ProxyView, ...] = ()
     label_overflows: Mapping[str, int] = field(default_factory=dict)
 
 

@@ -22,7 +22,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
-from exporter.cli import spare_the_collector
+from exporter.cli.run import spare_the_collector
 from exporter.engine import CHECKPOINT_SECONDS
 from tests.bench.checkpoints import Checkpoints, checkpoints
 from tests.bench.throughput import held, put_through

@@ -17,10 +17,10 @@ import numpy as np
 from exporter.domain.settings import PolicyName
 from exporter.domain.units import later
 from exporter.pipeline.pipeline import Pipeline
+from exporter.simulate.batching import Run
+from exporter.simulate.physics import random_physics
 from tests.pipeline.telling import AFTER_SECONDS, SERVER, counters, gpus, hear, settings, share_error, tell
-from tests.simulation.engine import Run
 from tests.simulation.hearing import Sight, events
-from tests.simulation.physics import random_physics
 from tests.simulation.scenarios import Scenario, batch_run
 
 BATCHES = (1.6, 8.0, 16.0)

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from exporter.domain.units import Instant, Joules, later
-from tests.simulation.engine import BEGIN, Run, Scheduler, Served, Steps
-from tests.simulation.load import Request
+from exporter.simulate.batching import BEGIN, Run, Scheduler, Served, Steps
+from exporter.simulate.load import Request
+from exporter.simulate.physics import EIGHT_B
 from tests.simulation.logs import LogLine, in_order
 from tests.simulation.logs.jsonl import jsonl_log
 from tests.simulation.logs.llamacpp import llamacpp_log
 from tests.simulation.logs.vllm import vllm_log
-from tests.simulation.physics import EIGHT_B
 
 MODELS = ("llama-3.1-8b", "qwen3-14b", "gpt-oss-20b")
 

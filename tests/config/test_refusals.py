@@ -82,7 +82,7 @@ def test_the_metrics_of_a_server_are_not_in_this_release() -> None:
 
 def test_sources_of_a_coming_release_are_refused_as_such() -> None:
     assert refusal("power: {source: dcgm}") == (
-        "power.source: must be one of `auto`, `nvml`, `rapl`, `cpu`, not 'dcgm': `dcgm` is not in this release"
+        "power.source: must be one of `auto`, `nvml`, `rapl`, `cpu`, `none`, not 'dcgm': `dcgm` is not in this release"
     )
     assert refusal(server("{source: otlp}")).endswith("not 'otlp': `otlp` is not in this release")
 

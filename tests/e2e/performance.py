@@ -20,12 +20,12 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from exporter.simulate.batching import BEGIN, Run
 from tests.e2e.accelerated import LOADED, Pace
 from tests.e2e.exporter_process import Page
 from tests.e2e.log_writer import LogWriter, Rotation
 from tests.e2e.web import get
 from tests.fakes.nvml import FakeGpu, FakeNvml, RealTime
-from tests.simulation.engine import BEGIN, Run
 from tests.simulation.logs import LogLine
 
 SPEED = 20.0

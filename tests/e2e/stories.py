@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 
+from exporter.simulate.batching import BEGIN, Run
+from exporter.simulate.load import MIXED
+from exporter.simulate.physics import EIGHT_B
 from tests.e2e.log_writer import Rotation, quietest_moment
 from tests.e2e.performance import Kill, Server, Story
 from tests.fakes.nvml import GPU_IS_LOST, FakeGpu, Fault
 from tests.simulation.damage import lose, repeat
-from tests.simulation.engine import BEGIN, Run
-from tests.simulation.load import MIXED
 from tests.simulation.logs import LogLine
 from tests.simulation.logs.jsonl import jsonl_log
 from tests.simulation.logs.llamacpp import llamacpp_log
 from tests.simulation.logs.nginx import nginx_log
 from tests.simulation.logs.vllm import vllm_log
-from tests.simulation.physics import EIGHT_B
 from tests.simulation.power import Floats, PowerTrace, gpu_traces, power_trace
 from tests.simulation.scenarios import Scenario, batch_run
 

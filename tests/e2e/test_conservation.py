@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from _pytest.mark import ParameterSet
 
+from exporter.simulate.batching import Run
 from tests.e2e.performance import Told, imbalance, perform
 from tests.e2e.stories import LOST_FRACTION, STORIES
 from tests.fakes.nvml import build
-from tests.simulation.engine import Run
 
 pytestmark = pytest.mark.e2e
 

@@ -13,7 +13,7 @@ from exporter.domain.settings import AttributionSettings, PolicyName, RequestSet
 from exporter.domain.snapshot import SettledRequest, Snapshot
 from exporter.domain.units import Instant, Joules
 from exporter.pipeline.pipeline import Pipeline
-from tests.simulation.engine import Run
+from exporter.simulate.batching import Run
 from tests.simulation.hearing import News
 from tests.simulation.power import gpu_traces
 

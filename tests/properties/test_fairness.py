@@ -6,12 +6,12 @@ import pytest
 from exporter.domain.settings import PolicyName
 from exporter.domain.units import later
 from exporter.pipeline.pipeline import Pipeline
+from exporter.simulate.batching import simulate
+from exporter.simulate.load import Request
+from exporter.simulate.physics import EIGHT_B
 from tests.bench.fairness import SIGHTS, run_of, score
 from tests.pipeline.telling import counters, gpus, hear, settings, tell
-from tests.simulation.engine import simulate
 from tests.simulation.hearing import events
-from tests.simulation.load import Request
-from tests.simulation.physics import EIGHT_B
 
 SECONDS = 400.0
 SEEDS = (0, 1)

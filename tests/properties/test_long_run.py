@@ -13,17 +13,17 @@ from exporter.domain.units import later
 from exporter.pipeline.pipeline import Pipeline
 from exporter.power.nvml import NvmlSource
 from exporter.requests.registry import READERS
+from exporter.simulate.batching import Run
+from exporter.simulate.load import MIXED
+from exporter.simulate.physics import EIGHT_B, FITS, Physics, random_physics
 from tests.fakes.nvml import FakeGpu, FakeNvml
 from tests.pipeline.telling import Told, imbalance, settings, tell
 from tests.power.conftest import PlugIn
 from tests.simulation.damage import delay, litter, lose, read_by_polls, repeat
-from tests.simulation.engine import Run
-from tests.simulation.load import MIXED
 from tests.simulation.logs import LogLine
 from tests.simulation.logs.jsonl import jsonl_log
 from tests.simulation.logs.llamacpp import llamacpp_log
 from tests.simulation.logs.vllm import vllm_log
-from tests.simulation.physics import EIGHT_B, FITS, Physics, random_physics
 from tests.simulation.power import gpu_traces
 from tests.simulation.scenarios import Scenario, poisson_run
 

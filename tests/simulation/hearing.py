@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from exporter.domain.events import Completed, Ended, FirstToken, RequestEvent, Started
 from exporter.domain.units import Instant
-from tests.simulation.engine import Run, Served
+from exporter.simulate.batching import Run, Served
 
 
 class News(NamedTuple):

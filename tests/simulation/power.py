@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exporter.domain.units import Instant, Joules, Watts
-from tests.simulation.engine import Run
+from exporter.simulate.batching import Run
 
 Floats = NDArray[np.float64]
 

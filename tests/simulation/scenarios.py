@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tests.simulation.engine import CHUNKED, Run, Scheduler, simulate
-from tests.simulation.load import CHAT, Traffic, isolated_requests, poisson_times, requests
-from tests.simulation.physics import EIGHT_B, Physics
+from exporter.simulate.batching import CHUNKED, Run, Scheduler, simulate
+from exporter.simulate.load import CHAT, Traffic, isolated_requests, poisson_times, requests
+from exporter.simulate.physics import EIGHT_B, Physics
 
 _PILOT_SECONDS = 90.0
 _PILOTS = 4

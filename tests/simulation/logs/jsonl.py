@@ -2,7 +2,7 @@
 
 import json
 
-from tests.simulation.engine import Run, Served
+from exporter.simulate.batching import Run, Served
 from tests.simulation.logs import LogLine, in_order
 
 

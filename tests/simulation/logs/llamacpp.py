@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from exporter.domain.units import Instant, later
-from tests.simulation.engine import Run, Served
+from exporter.simulate.batching import Run, Served
 from tests.simulation.logs import LogLine, in_order
 
 _PROGRESS_SECONDS = 3.0

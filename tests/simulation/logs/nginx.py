@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from exporter.domain.units import later
-from tests.simulation.engine import Run, Served
+from exporter.simulate.batching import Run, Served
 from tests.simulation.logs import LogLine, in_order
 
 

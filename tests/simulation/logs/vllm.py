@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from exporter.domain.units import Instant, later
-from tests.simulation.engine import Run, Served
+from exporter.simulate.batching import Run, Served
 from tests.simulation.logs import LogLine, in_order
 
 Form = Literal["text", "json"]

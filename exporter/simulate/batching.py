@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from exporter.domain.events import Outcome
 from exporter.domain.units import Instant, Joules
-from tests.simulation.load import Request
-from tests.simulation.physics import Physics
+from exporter.simulate.load import Request
+from exporter.simulate.physics import Physics
 
 BEGIN = Instant(1_795_234_620.0)
 """When simulated servers begin: 2026-11-21 04:17:00 UTC."""
@@ -142,7 +142,7 @@ class Run:
         return sum(one.end - one.start for one in self.served) / self.busy_seconds
 
 
-def simulate(
+def simulate(  # noqa: PLR0913 - chance, scheduler and times are knobs with defaults
     requests: Sequence[Request],
     physics: Physics,
     rng: np.random.Generator,

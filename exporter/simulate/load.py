@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.simulation.physics import Physics
+from exporter.simulate.physics import Physics
 
 Times = NDArray[np.float64]
 """Arrival times in seconds since the load began, ascending."""
@@ -87,7 +87,7 @@ def burst_times(
     return np.sort(starts + rng.uniform(0.0, spread_seconds, len(starts)))
 
 
-def requests(
+def requests(  # noqa: PLR0913 - what may vary in a load
     rng: np.random.Generator,
     times: Times,
     mix: Sequence[Traffic] = (CHAT,),
@@ -140,7 +140,7 @@ def isolated_requests(
     return tuple(placed)
 
 
-def _request(
+def _request(  # noqa: PLR0913 - what may vary in a request
     rng: np.random.Generator, at: float, traffic: Traffic, *, aborts: bool, cached: bool, stream: bool
 ) -> Request:
     prompt, output = traffic.prompt.draw(rng), traffic.output.draw(rng)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from exporter.attribution.fit import NonNegativeFit
+from exporter.regression import NonNegativeFit
 from tests.properties import PROPERTIES
 
 Floats = NDArray[np.float64]

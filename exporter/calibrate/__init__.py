@@ -1,0 +1,1 @@
+"""The command `calibrate`: what proxies learned here, carried to where there is no sensor."""

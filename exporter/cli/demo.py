@@ -1,0 +1,33 @@
+"""`demo`: a real small model on this machine's CPU, metered."""
+
+import argparse
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+from exporter import config
+from exporter.app import exporting
+from exporter.cli.command import Command
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seconds", type=float, metavar="S", help="how long to send requests")
+    parser.add_argument("--keep", action="store_true", help="keep running afterwards, to look at the page")
+    parser.add_argument("--listen", metavar="HOST:PORT", help="where to serve; a free local port where it is left out")
+    parser.add_argument("--llama-server", type=Path, metavar="FILE", help="another llama-server")
+    parser.add_argument("--model", type=Path, metavar="FILE", help="another GGUF model")
+
+
+def _run(options: argparse.Namespace) -> int:
+    from exporter import demo  # noqa: PLC0415 - only this command needs it
+
+    logging.getLogger().setLevel(logging.WARNING)
+    chosen = demo.DemoOptions(binary=options.llama_server, model=options.model, keep=options.keep)
+    if options.seconds is not None:
+        chosen = replace(chosen, seconds=options.seconds)
+    if options.listen is not None:
+        chosen = replace(chosen, listen=config.parse_address(options.listen))
+    return demo.run(chosen, exporting)
+
+
+COMMAND = Command("demo", "serve a real small model on this machine's CPU and meter its requests", _add_arguments, _run)
