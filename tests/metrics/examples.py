@@ -1,17 +1,24 @@
 """Snapshots made by hand: a machine with two GPUs and a CPU that serves two models."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import replace
 
 from exporter.domain.readings import Device
-from exporter.domain.settings import DURATION_BUCKETS, ENERGY_BUCKETS, TOKEN_ENERGY_BUCKETS
+from exporter.domain.settings import DURATION_BUCKETS, ENERGY_BUCKETS, TOKEN_ENERGY_BUCKETS, ProxyName
 from exporter.domain.snapshot import (
+    CoefficientView,
     DeviceView,
     Exemplar,
+    Ground,
     Health,
     HistogramValue,
     LogView,
     ModelView,
+    ProxyView,
     Published,
+    ScoreName,
+    ScoreView,
     ServerView,
     SettledRequest,
     Snapshot,
@@ -91,6 +98,35 @@ def server_view(server: str = "chat") -> ServerView:
     )
 
 
+SCORES: Mapping[ScoreName, float] = {"r2": 0.62, "mape": 0.31, "bias": -0.04, "pearson": 0.81, "spearman": 0.77}
+RATIO_BOUNDS = (0.1, 0.5, 0.8, 0.9, 1.0, 1.1, 1.25, 2.0, 10.0)
+_UNSCORED = ScoreView(0, {}, {}, histogram(RATIO_BOUNDS))
+_COEFFICIENTS: Mapping[ProxyName, Mapping[str, CoefficientView]] = {
+    "time": {"second": CoefficientView(46.2, 0.8)},
+    "affine_time": {"request": CoefficientView(3.1, 0.4), "second": CoefficientView(44.0, math.inf)},
+    "time_share": {"second": CoefficientView(310.0, 2.5)},
+    "tokens": {"prompt_token": CoefficientView(0.02, 0.001), "output_token": CoefficientView(0.36, 0.01)},
+    "step_model": {"step": CoefficientView(3.16, 0.02), "decode_token": CoefficientView(0.0665, 0.001)},
+    "peak": {"second": CoefficientView(1400.0, 0.0)},
+}
+
+
+def score_view(samples: int = 3, **scores: float) -> ScoreView:
+    """Scored so often, with these scores in place of the usual ones."""
+    recent: dict[ScoreName, float] = {name: scores.get(name, usual) for name, usual in SCORES.items()}
+    ratios = histogram(RATIO_BOUNDS, *((1.0 - recent["mape"], f"req-{n + 1}") for n in range(samples)))
+    return ScoreView(samples, recent, {**recent, "mape": recent["mape"] + 0.05}, ratios, drift=0.4)
+
+
+def proxy_view(
+    proxy: ProxyName = "time", server: str = "chat", model: str = "llama-3.1-8b", **grounds: ScoreView
+) -> ProxyView:
+    """A proxy, scored on windows and shares and not yet on requests that ran alone, unless told otherwise."""
+    usual: dict[Ground, ScoreView] = {"isolated": _UNSCORED, "window": score_view(2), "request": score_view(5)}
+    scores = {ground: grounds.get(ground, score) for ground, score in usual.items()}
+    return ProxyView(server, model, proxy, Joules(2140.5), 1, _COEFFICIENTS[proxy], scores)
+
+
 def settled(request_id: str = "req-1") -> SettledRequest:
     return SettledRequest(
         server="chat",
@@ -107,6 +143,8 @@ def settled(request_id: str = "req-1") -> SettledRequest:
         output_tokens=220,
         time_to_first_token_seconds=0.03,
         queued_seconds=0.0,
+        concurrency=2.5,
+        predicted={"time": Joules(104.0), "step_model": Joules(86.5)},
     )
 
 
@@ -139,7 +177,10 @@ def published() -> Published:
     """The machine at work. GPU 1 is silent; a model's name needs every escape there is."""
     devices = (device_view(GPU0), device_view(GPU1, power=None), device_view(CPU0, power=Watts(0.0)))
     models = (model_view(), model_view(model='quoted "model"\\with\nlines'))
-    snapshot = Snapshot(AT, devices, models, (server_view(),), (settled(), settled("req-2")))
+    drifting = replace(score_view(40, mape=0.12), drift=4.2, drifting=True)
+    proxies = (proxy_view("time"), proxy_view("affine_time"), proxy_view("step_model", window=drifting))
+    alone = replace(settled("req-2"), concurrency=1.0, metered_joules=Joules(87.2))
+    snapshot = Snapshot(AT, devices, models, (server_view(),), (settled(), alone), proxies)
     return Published(snapshot, health())
 
 
@@ -150,8 +191,11 @@ def nothing_yet() -> Published:
 
 
 def large() -> Published:
-    """Eight GPUs, two servers of five models each, an exemplar in every other bucket."""
+    """Eight GPUs, two servers of five models each, six proxies for every model, all grounds scored."""
     gpus = tuple(device_view(replace(GPU0, name=f"gpu{n}", uuid=f"GPU-{n}")) for n in range(8))
     models = tuple(model_view(server, f"model-{n}") for server in ("a", "b") for n in range(5))
-    snapshot = Snapshot(AT, gpus, models, (server_view("a"), server_view("b")))
+    proxies = tuple(
+        proxy_view(proxy, view.server, view.model, isolated=score_view()) for view in models for proxy in _COEFFICIENTS
+    )
+    snapshot = Snapshot(AT, gpus, models, (server_view("a"), server_view("b")), proxies=proxies)
     return Published(snapshot, replace(health(), logs=(log_view("a"), log_view("b"))))
