@@ -51,6 +51,8 @@ def sources_go_together(power: PowerSettings) -> Iterator[ConfigError]:
     """No energy is metered twice."""
     if "auto" in power.source and len(power.source) > 1:
         yield ConfigError("source", "`auto` stands alone: it chooses by itself")
+    if "none" in power.source and len(power.source) > 1:
+        yield ConfigError("source", "`none` stands alone: it meters nothing")
     if set(power.source) >= _SAME_ENERGY:
         yield ConfigError("source", "`rapl` and `cpu` meter the same energy, which would be counted twice; keep one")
 
@@ -99,3 +101,12 @@ def gpus_are_metered(settings: Settings) -> Iterator[ConfigError]:
                     f"servers[{index}].gpus",
                     f"'{gpu}' is not in power.gpus ({', '.join(metered)}), so it is not metered",
                 )
+
+
+def nothing_metered_serves_nobody(settings: Settings) -> Iterator[ConfigError]:
+    """Without a meter there are no GPUs to choose from."""
+    if settings.power.source == ("none",):
+        for index, server in enumerate(settings.servers):
+            if server.gpus != "all":
+                problem = "leave it out: power.source is `none`, so no GPU is metered to choose from"
+                yield ConfigError(f"servers[{index}].gpus", problem)

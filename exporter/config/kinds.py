@@ -138,6 +138,39 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class Texts:
+    """Short texts under names of a closed set."""
+
+    names: tuple[str, ...]
+
+    @property
+    def word(self) -> str:
+        """What the documentation calls it."""
+        return f"text for any of {', '.join(f'`{name}`' for name in self.names)}"
+
+    def read(self, value: Any, path: str) -> Mapping[str, str]:
+        """The value as the settings hold it, or ConfigError."""
+        if not isinstance(value, dict):
+            raise ConfigError(path, f"must be a mapping such as {{{self.names[0]}: ...}}, not {shown(value)}")
+        problems, items = Problems(), {}
+        for name, entry in value.items():
+            with problems.gathered():
+                items[self._name(name, path)] = text(at_most=128).read(entry, inside(path, name))
+        problems.raise_any()
+        return items
+
+    def _name(self, name: Any, path: str) -> str:
+        if name not in self.names:
+            known = f"; known here are {', '.join(f'`{one}`' for one in self.names)}"
+            raise ConfigError(inside(path, name), f"is an unknown key{suggestion(name, self.names) or known}")
+        return str(name)
+
+    def show(self, value: Any) -> str:
+        """A value of the settings as the file would say it."""
+        return "none" if not value else str(dict(value))
+
+
+@dataclass(frozen=True, slots=True)
 class Ascending:
     """Numbers in ascending order, at most `at_most` of them."""
 

@@ -14,7 +14,9 @@ from exporter.domain.settings import (
     PolicyName,
     PowerSettings,
     PowerSourceName,
+    ProxyName,
     RequestSettings,
+    ScoringSettings,
     ServerSettings,
     Settings,
     StartAt,
@@ -25,6 +27,9 @@ LATER_READERS = (
     *("vllm", "transformers", "litellm", "jsonl", "combined", "proxy", "otlp", "push"),
 )
 """Readers that this project means to have: those of them that are not there yet are refused as such."""
+
+ABOUT = ("engine", "dtype", "parallelism")
+"""What of a server only its operator knows."""
 
 POWER_CPU = Section(
     CpuEstimate,
@@ -41,8 +46,8 @@ POWER = Section(
         Key(
             "source",
             kinds.Many(kinds.choice(get_args(PowerSourceName), later=("dcgm", "recording"))),
-            "where power is read; `auto` takes the first that works of `nvml`, `rapl`, `cpu`; "
-            "a list runs several side by side",
+            "where power is read; `auto` takes the first that works of `nvml`, `rapl`, `cpu`, but where every server "
+            "has a calibration only `nvml`, or else `none`; `none` meters nothing; a list runs several side by side",
         ),
         Key("interval", quantities.duration("10ms", "1m"), "time between readings, at the fastest", "interval_seconds"),
         Key("gpus", kinds.Many(kinds.gpu(), all_word="all"), "which GPUs are metered"),
@@ -82,6 +87,18 @@ ATTRIBUTION = Section(
     checks=(checks.times_go_together,),
 )
 
+SCORING = Section(
+    ScoringSettings,
+    (
+        Key(
+            "window",
+            quantities.duration("5s", "1h", grain="5s"),
+            "length of the windows of time in which predictions are held against metered energy",
+            "window_seconds",
+        ),
+    ),
+)
+
 _BOUNDS = kinds.Ascending(kinds.number(), at_most=100)
 
 BUCKETS = Section(
@@ -107,15 +124,23 @@ def layout(readers: Readers) -> Section:
             Key("power", POWER, "where power comes from"),
             Key("servers", ListOf(_server(readers)), "the inference servers on this machine"),
             Key("attribution", ATTRIBUTION, "how energy is shared among requests"),
+            Key("proxies", kinds.Many(kinds.choice(get_args(ProxyName))), "the time proxies to predict with and score"),
+            Key("scoring", SCORING, "how proxies are scored"),
             Key("buckets", BUCKETS, "bounds of the histograms"),
             Key("state_dir", _STATE_DIR, "where books, baselines and log offsets are kept across restarts"),
         ),
-        later=frozenset({"web", "proxies", "labels", "budgets", "carbon"}),
-        checks=(checks.names_are_unique, checks.standard_input_is_read_once, checks.gpus_are_metered),
+        later=frozenset({"web", "labels", "budgets", "carbon"}),
+        checks=(
+            checks.names_are_unique,
+            checks.standard_input_is_read_once,
+            checks.gpus_are_metered,
+            checks.nothing_metered_serves_nobody,
+        ),
     )
 
 
 _STATE_DIR = kinds.Scalar("directory", "a directory", kinds.text().convert, lambda value: value or "nothing is kept")
+_CALIBRATION = kinds.Scalar("file", "a file", kinds.text().convert, lambda value: value or "none")
 
 
 def _server(readers: Readers) -> Section:
@@ -125,6 +150,12 @@ def _server(readers: Readers) -> Section:
             Key("name", kinds.text("a name", at_most=128), "the label `server`", required=True),
             Key("model", kinds.model(), "the label `model`; `auto` takes it from the log"),
             Key("gpus", kinds.Many(kinds.gpu(), all_word="all"), "the GPUs that serve it, of those metered"),
+            Key(
+                "calibration",
+                _CALIBRATION,
+                "a file from `calibrate export`: energy is estimated from it where no metered device serves it",
+            ),
+            Key("about", kinds.Texts(ABOUT), "what only you know of it and a calibration made here should say"),
             Key("requests", _requests(readers), "where its requests are told", required=True),
         ),
         later=frozenset({"metrics_url"}),

@@ -36,16 +36,24 @@ _SECONDS = {"d": Decimal(86_400), "h": Decimal(3600), "m": Decimal(60), "s": Dec
 _DURATION = re.compile(r"(?P<number>[0-9]{1,12}(?:\.[0-9]{1,12})?)(?P<unit>ms|s|m|h|d)")
 
 
-def duration(least: str, most: str) -> Scalar:
-    """A number with its unit, between two others. A number alone is refused: nobody knows its unit in a year."""
+def duration(least: str, most: str, *, grain: str = "") -> Scalar:
+    """A number with its unit, between two others, a multiple of `grain`.
+
+    A number alone is refused: nobody knows its unit in a year.
+    """
     lower, upper = seconds(least), seconds(most)
+    multiple = f" and a multiple of {grain}" if grain else ""
 
     def convert(value: Any) -> float:
         if isinstance(value, int | float) and not isinstance(value, bool):
             raise UnfitError("; give it a unit")
-        return bounded(seconds(value), lower, upper)
+        length = bounded(seconds(value), lower, upper)
+        if grain and Decimal(repr(length)) % Decimal(repr(seconds(grain))):
+            raise UnfitError
+        return length
 
-    return Scalar("duration", f"a duration from {least} to {most}, such as 50ms, 2s, 15m", convert, written_duration)
+    allowed = f"a duration from {least} to {most}{multiple}, such as {'30s, 1m' if grain else '50ms, 2s, 15m'}"
+    return Scalar("duration", allowed, convert, written_duration)
 
 
 def seconds(value: Any) -> float:

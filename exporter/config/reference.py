@@ -13,12 +13,15 @@ servers:
   - name: chat
     model: auto
     gpus: [0, 1]
+    about: {engine: vLLM 0.11.1, dtype: bfloat16, parallelism: TP2}
     requests:
       source: vllm
       path: /var/log/vllm/*.log
       start: end
       timezone: UTC
 attribution: {policy: steps, idle: active, slice: 100ms, settle: 2s, horizon: 15m}
+proxies: [time, affine_time, time_share, tokens, step_model, peak]
+scoring: {window: 60s}
 state_dir: ${STATE_DIRECTORY:-/var/lib/llm-energy-exporter}
 """
 
@@ -57,9 +60,20 @@ _CHECKS = """\
 
 - Names of servers are unique, and standard input (`-`) is read by one server at most.
 - `attribution.slice` <= `attribution.settle` <= `attribution.horizon`, and the horizon has at most 1,000,000 slices.
-- `power.source: auto` stands alone; `rapl` and `cpu` meter the same energy and exclude each other.
+- `power.source: auto` and `none` each stand alone; `rapl` and `cpu` meter the same energy and exclude each other.
 - `power.cpu.idle_watts` <= `power.cpu.max_watts`.
-- Where both are lists, the GPUs of a server are among those of `power.gpus`."""
+- Where both are lists, the GPUs of a server are among those of `power.gpus`; with `power.source: none` a
+  server names none.
+
+## Estimate mode
+
+A server that no metered device serves gets estimates from its `calibration` instead of measured energy, labelled
+`method="time_proxy"`, each with an interval; without a calibration its requests are counted and have no energy. See
+[CALIBRATION.md](CALIBRATION.md).
+
+A server with a `calibration` is often not on this machine, and the utilisation of this machine's CPU says nothing
+about it. So where every server has one, `power.source: auto` means `nvml`, or `none` where there is no GPU; say `rapl`
+or `cpu` where that is meant. A file that is missing, damaged or of a newer release stops the exporter at start."""
 
 
 def markdown() -> str:

@@ -35,6 +35,7 @@ KEYS = [
         "buckets",
     ),
     *("energy", "duration", "energy_per_token", "state_dir", "web", "gpu0", "<<"),
+    *("proxies", "scoring", "window", "calibration", "about", "engine", "dtype", "parallelism"),
 ]
 WORDS = [
     *("all", "auto", "nvml", "rapl", "cpu", "vllm", "end", "beginning", "time", "tokens", "steps", "active", "exclude"),

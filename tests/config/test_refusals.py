@@ -70,7 +70,7 @@ def test_the_time_zone_is_shown_to_the_reader_too() -> None:
     assert str(raised.value) == "servers[0].requests.timezone: UTC is not for this log"
 
 
-@pytest.mark.parametrize("key", ["web", "proxies", "labels", "budgets", "carbon"])
+@pytest.mark.parametrize("key", ["web", "labels", "budgets", "carbon"])
 def test_keys_of_a_coming_release_are_refused_as_such(key: str) -> None:
     assert refusal(f"{key}: {{}}") == f"{key}: is not in this release"
 
@@ -247,3 +247,49 @@ def test_a_character_that_yaml_does_not_know_is_located() -> None:
 
 def test_what_is_nested_without_end_is_refused() -> None:
     assert refusal("[" * 5000) == "config.yaml: nested too deeply"
+
+
+def test_an_unknown_proxy_is_named_with_its_path() -> None:
+    assert refusal("proxies: [time, time_shares]") == (
+        "proxies[1]: must be one of `time`, `affine_time`, `time_share`, `tokens`, `step_model`, `peak`, "
+        "not 'time_shares'; did you mean `time_share`?"
+    )
+
+
+def test_at_least_one_proxy_predicts() -> None:
+    assert refusal("proxies: []") == "proxies: must not be an empty list"
+
+
+@pytest.mark.parametrize("window", ["4s", "61m", "7s", "5500ms", "0s"])
+def test_a_scoring_window_fits_the_grid_of_learning_windows(window: str) -> None:
+    assert refusal(f"scoring: {{window: {window}}}") == (
+        f"scoring.window: must be a duration from 5s to 1h and a multiple of 5s, such as 30s, 1m, not '{window}'"
+    )
+
+
+def test_metering_nothing_stands_alone() -> None:
+    assert refusal("power: {source: [none, nvml]}") == "power.source: `none` stands alone: it meters nothing"
+
+
+def test_without_a_meter_no_gpus_can_be_chosen() -> None:
+    text = "power: {source: none}\nservers: [{name: chat, gpus: [0], requests: {source: vllm}}]"
+    assert refusal(text) == (
+        "servers[0].gpus: leave it out: power.source is `none`, so no GPU is metered to choose from"
+    )
+
+
+def test_what_is_said_about_a_server_has_known_names() -> None:
+    said = refusal(server("{source: vllm}", about="{engin: vLLM, 7: x}"))
+    assert "servers[0].about.engin: is an unknown key; did you mean `engine`?" in said
+    assert "servers[0].about.7: is an unknown key; known here are `engine`, `dtype`, `parallelism`" in said
+
+
+def test_what_is_said_about_a_server_is_text() -> None:
+    assert "put it in quotes" in refusal(server("{source: vllm}", about="{engine: 1}"))
+    assert refusal(server("{source: vllm}", about="vLLM")) == (
+        "servers[0].about: must be a mapping such as {engine: ...}, not 'vLLM'"
+    )
+
+
+def test_a_calibration_is_a_file() -> None:
+    assert refusal(server("{source: vllm}", calibration="[a]")).startswith("servers[0].calibration: must be")

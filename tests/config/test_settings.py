@@ -15,6 +15,7 @@ from exporter.domain.settings import (
     ListenAddress,
     PowerSettings,
     RequestSettings,
+    ScoringSettings,
     ServerSettings,
     Settings,
 )
@@ -45,6 +46,8 @@ def test_every_default_is_written_as_it_is_read() -> None:
         listen: 0.0.0.0:9460
         power: {source: auto, interval: 50ms, gpus: all}
         attribution: {policy: steps, idle: active, slice: 100ms, settle: 2s, horizon: 15m}
+        proxies: [time, affine_time, time_share, tokens, step_model, peak]
+        scoring: {window: 60s}
     """
     assert settings(text) == Settings()
 
@@ -52,7 +55,12 @@ def test_every_default_is_written_as_it_is_read() -> None:
 def test_the_example_of_the_documentation_is_what_it_looks_like() -> None:
     assert settings(EXAMPLE) == Settings(
         servers=(
-            ServerSettings("chat", RequestSettings("vllm", ("/var/log/vllm/*.log",), timezone="UTC"), gpus=("0", "1")),
+            ServerSettings(
+                "chat",
+                RequestSettings("vllm", ("/var/log/vllm/*.log",), timezone="UTC"),
+                gpus=("0", "1"),
+                about={"engine": "vLLM 0.11.1", "dtype": "bfloat16", "parallelism": "TP2"},
+            ),
         ),
         power=PowerSettings(source=("nvml", "rapl")),
         state_dir="/var/lib/llm-energy-exporter",
@@ -120,6 +128,26 @@ def test_a_readers_own_keys_reach_it_untouched() -> None:
     options = {"profile": "nginx", "fields": {"id": ["a", 1]}}
     assert parsed.servers[0].requests.options == options
     assert heard == [(options, "Europe/Berlin")]
+
+
+def test_proxies_are_chosen_by_name() -> None:
+    assert settings("proxies: time_share").proxies == ("time_share",)
+    assert settings("proxies: [step_model, time]").proxies == ("step_model", "time")
+
+
+def test_scoring_windows_are_as_long_as_wanted() -> None:
+    assert settings("scoring: {window: 5s}").scoring == ScoringSettings(5.0)
+    assert settings("scoring: {window: 1h}").scoring == ScoringSettings(3600.0)
+
+
+def test_a_server_may_have_a_calibration_and_things_to_say_about_it() -> None:
+    text = "servers: [{name: a, calibration: /c.json, about: {dtype: fp8}, requests: {source: vllm}}]"
+    (server,) = settings(text).servers
+    assert (server.calibration, server.about) == ("/c.json", {"dtype": "fp8"})
+
+
+def test_nothing_at_all_may_be_metered() -> None:
+    assert settings("power: {source: none}").power.source == ("none",)
 
 
 def test_buckets_are_numbers() -> None:
