@@ -69,16 +69,17 @@ class Pipeline:
         """Everything this server had written until then has been received."""
         self.servers[server].heard_until = heard_until
 
-    def advance(self, now: Instant) -> None:
-        """Time has come to `now`."""
+    def advance(self, now: Instant) -> list[SettledRequest]:
+        """Time has come to `now`. Returns the requests that settled."""
         for server in self.servers.values():
             server.requests.give_up_silent(min(now, server.heard_until))
-        self._settle(self._find_watermark(now))
+        return self._settle(self._find_watermark(now))
 
-    def finish(self, now: Instant) -> None:
+    def finish(self, now: Instant) -> list[SettledRequest]:
         """The story ends at `now`: settle what has ended and close all books. Nothing can follow; no way to pause."""
-        self._settle(now)
+        settled = self._settle(now)
         self._settling.close(self._slice_number(now) + 1)
+        return settled
 
     # --- the watermark ---------------------------------------------------------------------------------------------
 
@@ -92,14 +93,14 @@ class Pipeline:
         until = min([now - rules.slice_seconds, self.ledger.frontier(now), *heard])
         return max(until, now - 0.75 * rules.horizon_seconds, self.watermark)
 
-    def _settle(self, watermark: float) -> None:
+    def _settle(self, watermark: float) -> list[SettledRequest]:
         self.watermark = watermark
         batches = self._settling.advance(self._slice_number(watermark))
-        for name, batch in batches.items():
-            if batch.finished:
-                self._recent.extend(self.servers[name].count(batch)[-_RECENT:])
+        settled = [one for name, batch in batches.items() if batch.finished for one in self.servers[name].count(batch)]
+        self._recent.extend(settled[-_RECENT:])
         for server in self.servers.values():
             server.learn(watermark)
+        return settled
 
     def _prices(self, group: Group, held: Floats) -> Floats:
         """Each lane's own policy, if every one of the group is sure of itself; else equal time for all."""
