@@ -9,7 +9,7 @@ from typing import Literal
 
 FamilyType = Literal["counter", "gauge", "histogram", "info"]
 Stability = Literal["stable", "experimental"]
-Topic = Literal["Requests", "Power and energy", "Attribution", "The exporter itself"]
+Topic = Literal["Requests", "Power and energy", "Attribution", "Time as a proxy", "The exporter itself"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +47,27 @@ LABELS = {
     "device": "short name on this machine: `gpu0`, `cpu0`, `dram0`",
     "direction": "`input` (prompt) or `output` (generated)",
     "edge": "`start` or `end` of a request",
+    "ground": "what a proxy is held against: `isolated` (requests that ran alone, metered), `window` (stretches of "
+    "time, metered) or `request` (shares, by the attribution policy: no headline)",
     "how": "how a request was seen to end: `finish`, `abort`, `release`, `timeout`, `reuse`, `restart`",
     "kind": "`gpu`, `cpu` or `dram`",
     "label": "the bounded label whose bound was reached",
-    "method": "`measured` by a sensor, `estimated` by a model of the device, or `time_proxy`: predicted from time",
+    "method": "`measured` by a sensor, `estimated` by a model of the device, `simulated`: nothing real drew it, or "
+    "`time_proxy`: predicted from time",
     "model": "the model's name, from the log or configured; `other` past the bound",
     "name": "the device's product name",
     "outcome": "of a request: `ok`, `error`, `aborted`; of a log line: `used`, `ignored`, `dropped`",
     "phase": "`prefill` or `decode`",
     "policy": "the attribution policy in force: `time`, `tokens`, `steps`",
+    "proxy": "`time`, `affine_time`, `time_share`, `tokens`, `step_model`, `peak`",
     "reason": "from a closed set per source or reader; empty where nothing needs a reason",
+    "score": "`r2` (1: perfect, below 0: the mean does better), `mape` (mean of absolute error / actual), "
+    "`bias` (sum of errors / sum of actual, above 0: too much), `pearson`, `spearman`",
     "server": "the name of the inference server in the configuration",
     "share": "`requests`, `idle` (no request ran) or `unattributed` (caused by a request that is not known)",
     "source": "the power source: `nvml`, `rapl`, `cpu`",
     "stage": "the part of the exporter in which the fault was caught",
-    "term": "`step`, `prefill_token`, `decode_token` (joules each) or `static` (watts)",
+    "term": "what the coefficient is multiplied by: joules for each `request`, `step` or token, watts for each second",
     "uuid": "the vendor's identity of the device, empty where there is none",
     "version": "the exporter's version",
     "view": "who says so: `log`",
@@ -71,6 +77,7 @@ LABELS = {
 _MODEL = ("server", "model")
 _DEVICE = ("device", "kind", "uuid")
 _NAMED_DEVICE = (*_DEVICE, "name")
+_GROUND = (*_MODEL, "proxy", "ground")
 
 # Requests
 
@@ -194,6 +201,83 @@ ATTRIBUTION_COEFFICIENT = Family(
     "What the attribution policy learned: joules per step and per token of each kind; watts for idle.",
     ("server", "term"),
     "Attribution",
+    "experimental",
+)
+
+# Time as a proxy
+
+PROXY_ENERGY = Family(
+    "llm_time_proxy_energy_joules_total",
+    "counter",
+    "Energy of settled requests as the proxy predicted it, each before it knew.",
+    (*_MODEL, "proxy"),
+    "Time as a proxy",
+)
+PROXY_SCORE = Family(
+    "llm_time_proxy_score",
+    "gauge",
+    "How well the proxy's latest predictions did. Absent where a score is not defined yet.",
+    (*_GROUND, "score"),
+    "Time as a proxy",
+)
+PROXY_LIFETIME_SCORE = Family(
+    "llm_time_proxy_lifetime_score",
+    "gauge",
+    "How well all of the proxy's predictions did, since the books began.",
+    (*_GROUND, "score"),
+    "Time as a proxy",
+)
+PROXY_SAMPLES = Family(
+    "llm_time_proxy_samples_total",
+    "counter",
+    "Predictions that were held against energy.",
+    _GROUND,
+    "Time as a proxy",
+)
+PROXY_ERROR = Family(
+    "llm_time_proxy_error_ratio",
+    "histogram",
+    "Predicted over actual energy: 1 is right, 2 is twice too much. Absent until the ground has a sample.",
+    _GROUND,
+    "Time as a proxy",
+)
+PROXY_DRIFT = Family(
+    "llm_time_proxy_drift",
+    "gauge",
+    "How far recent errors have left their own history, in standard deviations. Absent while unknown.",
+    _GROUND,
+    "Time as a proxy",
+    "experimental",
+)
+PROXY_DRIFTING = Family(
+    "llm_time_proxy_drifting",
+    "gauge",
+    "1 if recent errors have left their own history further than chance would, else 0. Absent while unknown.",
+    _GROUND,
+    "Time as a proxy",
+    "experimental",
+)
+PROXY_UNPREDICTED = Family(
+    "llm_time_proxy_unpredicted_total",
+    "counter",
+    "Settled requests of which the proxy could say nothing: it had not learned, or the log lacks what it needs.",
+    (*_MODEL, "proxy"),
+    "Time as a proxy",
+)
+PROXY_COEFFICIENT = Family(
+    "llm_time_proxy_coefficient",
+    "gauge",
+    "What the proxy learned: joules for each of what the term names, which is watts for a second.",
+    (*_MODEL, "proxy", "term"),
+    "Time as a proxy",
+    "experimental",
+)
+PROXY_COEFFICIENT_ERROR = Family(
+    "llm_time_proxy_coefficient_error",
+    "gauge",
+    "Standard error of the coefficient; 0 if it was given and not learned. Absent while unknown.",
+    (*_MODEL, "proxy", "term"),
+    "Time as a proxy",
     "experimental",
 )
 
@@ -401,6 +485,16 @@ CATALOGUE = (
     POWER_COUNTER_RATIO,
     ATTRIBUTION_POLICY,
     ATTRIBUTION_COEFFICIENT,
+    PROXY_ENERGY,
+    PROXY_SCORE,
+    PROXY_LIFETIME_SCORE,
+    PROXY_SAMPLES,
+    PROXY_ERROR,
+    PROXY_DRIFT,
+    PROXY_DRIFTING,
+    PROXY_UNPREDICTED,
+    PROXY_COEFFICIENT,
+    PROXY_COEFFICIENT_ERROR,
     BUILD,
     CPU_TIME,
     MEMORY,

@@ -21,7 +21,7 @@ timer, not at the scrape: joules would be lost otherwise.
 
 A *stable* family keeps its name, its labels and its meaning; an *experimental* one may still change."""
 
-_TOPICS: tuple[Topic, ...] = ("Requests", "Power and energy", "Attribution", "The exporter itself")
+_TOPICS: tuple[Topic, ...] = ("Requests", "Power and energy", "Attribution", "Time as a proxy", "The exporter itself")
 
 
 def markdown() -> str:

@@ -1,9 +1,11 @@
 """What a snapshot says, sample by sample: which value belongs to which family under which label values.
 
 None means unknown and is published as nothing, never as 0; 0.0 W is a reading. Counters of which the label values are
-known beforehand begin at 0, so that the first increment is seen by `increase()`.
+known beforehand begin at 0, so that the first increment is seen by `increase()`. Of the proxies' many series, the long
+ones (histograms) wait for their first sample: what they would say until then, the sample counter beside them says.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, TypeVar, get_args
 
@@ -16,7 +18,10 @@ from exporter.domain.snapshot import (
     LogView,
     ModelView,
     Phase,
+    ProxyView,
     Published,
+    ScoreName,
+    ScoreView,
     ServerView,
     Share,
     Snapshot,
@@ -29,6 +34,7 @@ _CLOSINGS = get_args(Closing)
 _SHARES = get_args(Share)
 _PHASES = get_args(Phase)
 _DIRECTIONS = get_args(Direction)
+_SCORES = get_args(ScoreName)
 _BOUNDED_LABELS = ("model",)
 
 _Key = TypeVar("_Key", bound=str)
@@ -56,6 +62,8 @@ def _all(published: Published) -> Iterator[_Sample]:
     snapshot, health = published.snapshot, published.health
     for model in snapshot.models:
         yield from _model(model)
+    for proxy in snapshot.proxies:
+        yield from _proxy(proxy)
     for device in snapshot.devices:
         yield from _power(device)
         yield from _books(device)
@@ -81,6 +89,27 @@ def _model(view: ModelView) -> Iterator[_Sample]:
     yield from _each(c.REQUESTS, labels, view.requests, _OUTCOMES)
     yield from _each(c.TOKENS, labels, view.tokens, _DIRECTIONS)
     yield from _each(c.PHASE_ENERGY, labels, view.phase_joules, _PHASES)
+
+
+def _proxy(view: ProxyView) -> Iterator[_Sample]:
+    labels = (view.server, view.model, view.proxy)
+    yield c.PROXY_ENERGY, labels, view.predicted_joules
+    yield c.PROXY_UNPREDICTED, labels, view.unpredicted
+    for term, learned in sorted(view.coefficients.items()):
+        yield c.PROXY_COEFFICIENT, (*labels, term), _finite(learned.value)
+        yield c.PROXY_COEFFICIENT_ERROR, (*labels, term), _finite(learned.error)
+    for ground, score in sorted(view.scores.items()):
+        yield from _ground((*labels, ground), score)
+
+
+def _ground(labels: tuple[str, ...], view: ScoreView) -> Iterator[_Sample]:
+    yield c.PROXY_SAMPLES, labels, view.samples
+    for name in _SCORES:
+        yield c.PROXY_SCORE, (*labels, name), _finite(view.recent.get(name))
+        yield c.PROXY_LIFETIME_SCORE, (*labels, name), _finite(view.lifetime.get(name))
+    yield c.PROXY_ERROR, labels, view.error_ratio if view.samples else None
+    yield c.PROXY_DRIFT, labels, _finite(view.drift)
+    yield c.PROXY_DRIFTING, labels, None if view.drift is None else float(view.drifting)
 
 
 def _power(view: DeviceView) -> Iterator[_Sample]:
@@ -162,3 +191,8 @@ def _each(
     """One sample per entry, sorted; label values `known` beforehand begin at 0."""
     for key, value in sorted({**dict.fromkeys(known, 0), **values}.items()):
         yield family, (*labels, key), value
+
+
+def _finite(value: float | None) -> float | None:
+    """What is infinite or no number is not known."""
+    return value if value is not None and math.isfinite(value) else None

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from prometheus_client.samples import Sample
 
 from exporter.domain.settings import ENERGY_BUCKETS
-from exporter.domain.snapshot import Direction, ModelView, Published
+from exporter.domain.snapshot import CoefficientView, Direction, ModelView, ProxyView, Published
 from exporter.domain.units import Watts
 from exporter.metrics.catalogue import CATALOGUE
 from exporter.metrics.exposition import OPENMETRICS_TYPE, TEXT_TYPE, families, render
@@ -23,7 +23,9 @@ from tests.metrics.examples import (
     large,
     model_view,
     nothing_yet,
+    proxy_view,
     published,
+    score_view,
     server_view,
 )
 
@@ -198,6 +200,90 @@ def test_not_a_number_is_written_and_not_raised() -> None:
 def test_the_reason_of_a_policy_is_no_label() -> None:
     assert "12 of 60 windows" not in text(published())
     assert server_view().policy_reason
+
+
+# The time proxy
+
+
+def with_proxy(view: ProxyView) -> Published:
+    page = published()
+    return replace(page, snapshot=replace(page.snapshot, proxies=(view,)))
+
+
+def of_family(page: Published, name: str) -> list[Sample]:
+    return [s for family in families(page) if family.name == name for s in family.samples]
+
+
+def test_a_proxy_says_what_it_predicted_and_of_how_many_requests_nothing() -> None:
+    assert sample(with_proxy(proxy_view()), "llm_time_proxy_energy_joules_total", proxy="time") == 2140.5
+    assert sample(with_proxy(proxy_view()), "llm_time_proxy_unpredicted_total", proxy="time") == 1
+
+
+def test_recent_scores_and_those_of_all_time_are_kept_apart() -> None:
+    page = with_proxy(proxy_view(window=score_view(2, mape=0.5)))
+    assert sample(page, "llm_time_proxy_score", ground="window", score="mape") == 0.5
+    assert sample(page, "llm_time_proxy_lifetime_score", ground="window", score="mape") == pytest.approx(0.55)
+
+
+def test_samples_are_counted_from_zero_and_ratios_from_the_first() -> None:
+    page = with_proxy(proxy_view())
+    assert sample(page, "llm_time_proxy_samples_total", ground="isolated") == 0
+    counts = [s for s in of_family(page, "llm_time_proxy_error_ratio") if s.name.endswith("_count")]
+    assert {s.labels["ground"]: s.value for s in counts} == {"window": 2, "request": 5}
+
+
+def test_a_ground_without_samples_has_no_scores() -> None:
+    grounds = {s.labels["ground"] for s in of_family(with_proxy(proxy_view()), "llm_time_proxy_score")}
+    assert grounds == {"window", "request"}
+
+
+def test_a_score_that_is_not_defined_is_absent() -> None:
+    lone = replace(score_view(1), recent={"mape": 0.2, "r2": math.nan}, lifetime={})
+    page = with_proxy(proxy_view(window=lone))
+    window = [s for s in of_family(page, "llm_time_proxy_score") if s.labels["ground"] == "window"]
+    assert [(s.labels["score"], s.value) for s in window] == [("mape", 0.2)]
+
+
+def test_a_perfect_score_of_zero_is_shown() -> None:
+    page = with_proxy(proxy_view(window=score_view(2, bias=0.0)))
+    assert sample(page, "llm_time_proxy_score", ground="window", score="bias") == 0.0
+
+
+def test_an_error_that_is_not_known_is_absent_and_one_of_zero_is_not() -> None:
+    terms = {s.labels["term"] for s in of_family(with_proxy(proxy_view("affine_time")), "llm_time_proxy_coefficient")}
+    page = with_proxy(proxy_view("affine_time"))
+    errors = {s.labels["term"] for s in of_family(page, "llm_time_proxy_coefficient_error")}
+    assert terms - errors == {"second"}
+    assert sample(with_proxy(proxy_view("peak")), "llm_time_proxy_coefficient_error", term="second") == 0.0
+
+
+@pytest.mark.parametrize("drifting", [True, False])
+def test_drift_is_a_distance_and_a_verdict(drifting: bool) -> None:  # noqa: FBT001 - the verdict is the case
+    page = with_proxy(proxy_view(window=replace(score_view(), drift=-4.5, drifting=drifting)))
+    assert sample(page, "llm_time_proxy_drift", ground="window") == -4.5
+    assert sample(page, "llm_time_proxy_drifting", ground="window") == float(drifting)
+
+
+def test_before_there_is_a_history_nothing_is_said_of_drift() -> None:
+    page = with_proxy(proxy_view(window=replace(score_view(), drift=None)))
+    for name in ("llm_time_proxy_drift", "llm_time_proxy_drifting"):
+        assert {s.labels["ground"] for s in of_family(page, name)} == {"request"}
+
+
+@given(st.floats(), st.floats(), st.floats())
+def test_no_proxy_can_publish_what_is_no_number(score: float, error: float, drift: float) -> None:
+    coefficients = {"second": CoefficientView(score, error)}
+    wild = replace(score_view(r2=score, bias=error), drift=drift)
+    page = with_proxy(replace(proxy_view(window=wild), coefficients=coefficients))
+    shown = [s for family in families(page) if family.name.startswith("llm_time_proxy") for s in family.samples]
+    assert all(math.isfinite(s.value) for s in shown)
+
+
+def test_a_ratio_names_the_request_of_its_bucket() -> None:
+    line = (
+        'llm_time_proxy_error_ratio_bucket{ground="request",le="0.8",model="llama-3.1-8b",proxy="time",server="chat"}'
+    )
+    assert f'{line} 5.0 # {{request_id="req-5"}} 0.69' in openmetrics(with_proxy(proxy_view()))
 
 
 @pytest.mark.parametrize(
