@@ -11,7 +11,8 @@ from exporter.domain.snapshot import Published
 from exporter.metrics.accept import qualities
 from exporter.metrics.exposition import render
 from exporter.server.page import CONTENT_SECURITY_POLICY, landing_page
-from exporter.server.receipts import recent
+from exporter.server.proxies import proxies
+from exporter.server.receipts import not_among, receipt_of, recent
 
 _log = logging.getLogger(__name__)
 
@@ -39,6 +40,8 @@ def build(
     app.router.add_get("/-/healthy", pages.healthy)
     app.router.add_get("/-/ready", pages.ready)
     app.router.add_get("/api/v1/requests", pages.requests)
+    app.router.add_get("/api/v1/requests/{id:.+}", pages.receipt)  # an id may hold a slash
+    app.router.add_get("/api/v1/proxy", pages.proxies)
     return app
 
 
@@ -69,6 +72,16 @@ class _Pages:
 
     async def requests(self, _request: web.Request) -> web.Response:
         return web.json_response(recent(self._published().snapshot))
+
+    async def receipt(self, request: web.Request) -> web.Response:
+        snapshot = self._published().snapshot
+        receipt = receipt_of(snapshot, request.match_info["id"])
+        if receipt is None:
+            return web.json_response(not_among(snapshot), status=404)
+        return web.json_response(receipt)
+
+    async def proxies(self, _request: web.Request) -> web.Response:
+        return web.json_response(proxies(self._published().snapshot))
 
 
 def _header(request: web.Request, name: str) -> str:

@@ -115,7 +115,7 @@ def score_view(samples: int = 3, **scores: float) -> ScoreView:
     """Scored so often, with these scores in place of the usual ones."""
     recent: dict[ScoreName, float] = {name: scores.get(name, usual) for name, usual in SCORES.items()}
     ratios = histogram(RATIO_BOUNDS, *((1.0 - recent["mape"], f"req-{n + 1}") for n in range(samples)))
-    return ScoreView(samples, recent, {**recent, "mape": recent["mape"] + 0.05}, ratios, drift=0.4)
+    return ScoreView(samples, recent, {**recent, "mape": round(recent["mape"] + 0.05, 9)}, ratios, drift=0.4)
 
 
 def proxy_view(

@@ -1,18 +1,33 @@
 import gzip
 import json
 import logging
+import math
 from dataclasses import replace
+from urllib.parse import quote
 
 import pytest
+from yarl import URL
 
 from exporter.domain.readings import Device
 from exporter.domain.snapshot import Published
-from exporter.domain.units import Instant
+from exporter.domain.units import Instant, Joules
 from exporter.metrics.exposition import OPENMETRICS_TYPE, TEXT_TYPE, render
-from tests.metrics.examples import AT, device_view, nothing_yet, published, settled
+from tests.metrics.examples import (
+    AT,
+    SCORES,
+    device_view,
+    nothing_yet,
+    proxy_view,
+    published,
+    score_view,
+    settled,
+)
 from tests.server.conftest import Client, Exporter
 
-PATHS = ("/", "/metrics", "/-/healthy", "/-/ready", "/api/v1/requests")
+PATHS = (
+    *("/", "/metrics", "/-/healthy", "/-/ready"),
+    *("/api/v1/requests", "/api/v1/requests/req-1", "/api/v1/proxy"),
+)
 
 
 async def test_metrics_are_text_unless_somebody_asks_for_more(client: Client) -> None:
@@ -111,17 +126,98 @@ async def test_a_request_tells_all_about_its_energy(client: Client) -> None:
         "duration_seconds": pytest.approx(1.7),
         "queued_seconds": 0.0,
         "time_to_first_token_seconds": 0.03,
+        "concurrency": 2.5,
         "outcome": "ok",
         "method": "measured",
         "energy_joules": 88.0,
+        "interval": None,
+        "metered_joules": None,
         "energy_joules_by_device": {"gpu0": 60.0, "gpu1": 28.0},
         "late_joules": 0.0,
+        "predicted": {"time": 104.0, "step_model": 86.5},
         "prompt_tokens": 400,
         "output_tokens": 220,
     }
 
 
-@pytest.mark.parametrize("path", ["/", "/metrics", "/api/v1/requests"])
+async def test_a_receipt_says_how_its_energy_is_known(client: Client) -> None:
+    answer = await client.get("/api/v1/requests/req-2")
+    receipt = await answer.json()
+    assert (receipt["id"], receipt["metered_joules"], receipt["at"]) == ("req-2", 87.2, AT)
+    assert receipt["in_words"] == "88 J, measured. It ran alone, and the meter says 87.2 J for that time."
+
+
+async def test_a_request_that_is_not_here_is_told_so_in_json(client: Client) -> None:
+    answer = await client.get("/api/v1/requests/chatcmpl-%22nobody%22")
+    assert answer.status == 404
+    assert answer.content_type == "application/json"
+    said = await answer.json()
+    assert said["error"] == "no request with this id is among the 2 that settled last"
+    assert "/api/v1/requests" in said["hint"]
+
+
+async def test_of_requests_that_share_an_id_the_latest_counts(client: Client, exporter: Exporter) -> None:
+    twice = tuple(replace(settled("7"), end=Instant(AT - n), joules=Joules(n)) for n in (3, 1, 2))
+    exporter.state = replace(published(), snapshot=replace(published().snapshot, recent=twice))
+    assert (await (await client.get("/api/v1/requests/7")).json())["energy_joules"] == 1
+
+
+@pytest.mark.parametrize("request_id", ["a/b//c", "é ü", "per%cent", "?#&"])
+async def test_an_id_may_hold_anything(client: Client, exporter: Exporter, request_id: str) -> None:
+    wild = (settled(request_id),)
+    exporter.state = replace(published(), snapshot=replace(published().snapshot, recent=wild))
+    path = URL(f"/api/v1/requests/{quote(request_id, safe='')}", encoded=True)
+    assert (await (await client.get(path)).json())["id"] == request_id
+
+
+async def test_proxies_tell_all_that_is_known_of_them(client: Client) -> None:
+    [first, *_] = (await (await client.get("/api/v1/proxy")).json())["proxies"]
+    assert first["coefficients"] == {"second": {"value": 46.2, "error": 0.8, "unit": "W"}}
+    assert (first["proxy"], first["predicted_joules"], first["unpredicted"]) == ("time", 2140.5, 1)
+    assert first["scores"]["window"] == {
+        "samples": 2,
+        "recent": SCORES,
+        "lifetime": {**SCORES, "mape": 0.36},
+        "drift": 0.4,
+        "drifting": False,
+    }
+    assert first["scores"]["isolated"] == {
+        "samples": 0,
+        "recent": {},
+        "lifetime": {},
+        "drift": None,
+        "drifting": False,
+    }
+
+
+async def test_points_say_whether_their_energy_was_metered(client: Client) -> None:
+    points = (await (await client.get("/api/v1/proxy")).json())["points"]
+    assert [(one["id"], one["alone"], one["metered_joules"]) for one in points] == [
+        ("req-1", False, None),
+        ("req-2", True, 87.2),
+    ]
+    assert points[0]["predicted"] == {"time": 104.0, "step_model": 86.5}
+
+
+async def test_a_prediction_is_not_held_against_itself(client: Client, exporter: Exporter) -> None:
+    predicted = replace(settled(), method="time_proxy", interval=(Joules(60.0), Joules(120.0)))
+    exporter.state = replace(published(), snapshot=replace(published().snapshot, recent=(predicted,)))
+    assert (await (await client.get("/api/v1/proxy")).json())["points"] == []
+
+
+async def test_what_json_cannot_say_is_null(client: Client, exporter: Exporter) -> None:
+    wild = proxy_view(window=replace(score_view(r2=math.nan), drift=math.inf))
+    request = replace(settled(), predicted={"time": Joules(math.inf)})
+    snapshot = replace(published().snapshot, proxies=(wild, proxy_view("affine_time")), recent=(request,))
+    exporter.state = replace(published(), snapshot=snapshot)
+    text = await (await client.get("/api/v1/proxy")).text()
+    said = json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    assert said["proxies"][0]["scores"]["window"]["drift"] is None
+    assert said["proxies"][1]["coefficients"]["second"]["error"] is None
+    assert said["points"][0]["predicted"] == {"time": None}
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics", "/api/v1/requests", "/api/v1/proxy"])
 async def test_our_own_bug_costs_one_answer_and_is_counted(
     client: Client, exporter: Exporter, path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -136,7 +232,7 @@ async def test_our_own_bug_costs_one_answer_and_is_counted(
     assert (await client.get(path)).status == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/metrics", "/api/v1/requests"])
+@pytest.mark.parametrize("path", ["/", "/metrics", "/api/v1/requests", "/api/v1/proxy"])
 async def test_half_a_character_in_a_log_costs_no_answer(client: Client, exporter: Exporter, path: str) -> None:
     snapshot = published().snapshot
     wild = tuple(replace(model, model="bad\ud800name") for model in snapshot.models)
