@@ -5,6 +5,7 @@
      +- UsageError             the user's command line                                             (exit code 2)
      +- SourceError      a power source cannot start here: says why and what to do
      +- StateError             saved state cannot be read or written
+     +- CalibrationError       a calibration says something it must not: names the place in it
      +- ListenError            the port cannot be had
 
 A bug of ours is an AssertionError and is not in this tree. A bad line of a log is no error: it is counted.
@@ -39,6 +40,19 @@ class SourceError(ExporterError):
 
 class StateError(ExporterError):
     """Saved state cannot be read or written."""
+
+
+class CalibrationError(ExporterError):
+    """A calibration cannot be used. `path` is the place in its JSON (`proxies.time.coefficients`), empty for all of it.
+
+    Attributes:
+        path: as above. problem: completes "it ..." or "the place ...".
+    """
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(f"{path}: {problem}" if path else problem)
+        self.path = path
+        self.problem = problem
 
 
 class ListenError(ExporterError):

@@ -25,6 +25,7 @@ class Device:
         power_window_seconds: the power reading is the mean over this long before it was read; 0 means instant.
         limit_watts: what it can draw at most, to tell an absurd reading; None where unknown.
         driver: version of the driver that was asked; empty where there is none.
+        power_limit_watts: what it is let draw, as set when it was opened; None where unknown.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Device:
     power_window_seconds: float = 0.0
     limit_watts: float | None = None
     driver: str = ""
+    power_limit_watts: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -368,6 +368,8 @@ def _open(found: _Found) -> _Board:
         has_counter=has_counter,
         power_window_seconds=_window_seconds(meter, architecture, model),
         limit_watts=None if meter == "module" else _limit_watts(handle),
+        driver=_driver(),
+        power_limit_watts=_watts_or_none(_ask_or(pynvml.nvmlDeviceGetEnforcedPowerLimit, handle, 0)),
     )
     return _Board(device, meter, handle)
 
@@ -394,8 +396,15 @@ def _window_seconds(meter: Meter | None, architecture: int, model: str) -> float
 def _limit_watts(handle: Any) -> float | None:
     """The highest limit the board accepts, or the one in force: somebody may raise that one while we run."""
     most = _ask_or(lambda h: pynvml.nvmlDeviceGetPowerManagementLimitConstraints(h)[1], handle, 0)
-    milliwatts = most or _ask_or(pynvml.nvmlDeviceGetPowerManagementLimit, handle, 0)
+    return _watts_or_none(most or _ask_or(pynvml.nvmlDeviceGetPowerManagementLimit, handle, 0))
+
+
+def _watts_or_none(milliwatts: float) -> float | None:
     return milliwatts / 1e3 if milliwatts else None
+
+
+def _driver() -> str:
+    return _text(_ask_or(lambda _: pynvml.nvmlSystemGetDriverVersion(), None, ""))
 
 
 def _with_answers(boards: Sequence[_Board]) -> list[_Board]:

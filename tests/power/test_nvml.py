@@ -67,6 +67,10 @@ class TestWhatADeviceIs:
         source = open_nvml(plug_in([replace(FIRST, limit_watts=350.0, max_limit_watts=None)]))
         assert source.devices[0].limit_watts == 350.0
 
+    def test_the_limit_in_force_and_the_driver_are_told_apart_from_what_it_could_draw(self, plug_in: PlugIn) -> None:
+        (device,) = open_nvml(plug_in([replace(FIRST, limit_watts=350.0)])).devices
+        assert (device.power_limit_watts, device.limit_watts, device.driver) == (350.0, 700.0, "570.86.15")
+
     def test_a_board_may_have_no_limit(self, plug_in: PlugIn) -> None:
         assert (
             open_nvml(plug_in([replace(FIRST, limit_watts=None, max_limit_watts=None)])).devices[0].limit_watts is None
