@@ -4,7 +4,7 @@ The order is not its own business: the scorer alone decides it, and it always as
 proxy learns from is metered energy of whole stretches of time, in which nobody's share is a matter of any rule.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
@@ -65,6 +65,20 @@ class Coefficient:
     error: float
 
 
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One addend of a proxy that is linear in what it sees.
+
+    Attributes:
+        name: of what costs energy. unit: of its coefficient.
+        cause: how much of it was at work, row by row.
+    """
+
+    name: str
+    unit: str
+    cause: Callable[[Features], Floats]
+
+
 class Proxy(Protocol):
     """A way to tell energy without metering it."""
 
@@ -98,3 +112,7 @@ class Lasting(Protocol):
     def restore(self, snapshot: Mapping[str, Any]) -> None:
         """Go on from a snapshot; one that another version left and that does not fit is as good as none."""
         ...
+
+
+class LastingProxy(Proxy, Lasting, Protocol):
+    """A proxy as the pipeline keeps it."""

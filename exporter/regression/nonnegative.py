@@ -4,12 +4,15 @@ Only the normal equations are kept, a few numbers however long it runs. With fiv
 that can be non-zero; the best feasible one is the exact solution, so all are tried where the whole is not feasible.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+_TINY = 1e-300
 
 
 class NonNegativeFit:
@@ -24,16 +27,16 @@ class NonNegativeFit:
         self._y = 0.0
         self._weight = 0.0
         self.windows = 0
-        self._solution: NDArray[np.float64] | None = None
+        self._solution: Floats | None = None
 
-    def add(self, row: Sequence[float], y: float, keep: float = 1.0) -> None:
-        """Take in one row; everything before it keeps the fraction `keep` of its weight."""
+    def add(self, row: Sequence[float] | Floats, y: float, keep: float = 1.0, weight: float = 1.0) -> None:
+        """Take in one row of this weight; everything before it keeps the fraction `keep` of its own."""
         x = np.asarray(row, dtype=np.float64)
-        self._xx = keep * self._xx + np.outer(x, x)
-        self._xy = keep * self._xy + x * y
-        self._yy = keep * self._yy + y * y
-        self._y = keep * self._y + y
-        self._weight = keep * self._weight + 1.0
+        self._xx = keep * self._xx + weight * np.outer(x, x)
+        self._xy = keep * self._xy + weight * x * y
+        self._yy = keep * self._yy + weight * y * y
+        self._y = keep * self._y + weight * y
+        self._weight = keep * self._weight + weight
         self.windows += 1
         self._solution = None
 
@@ -42,25 +45,42 @@ class NonNegativeFit:
         """The solution by term; empty before the first row."""
         if not self.windows:
             return {}
-        return dict(zip(self._terms, self._solve().tolist(), strict=True))
+        return dict(zip(self._terms, self.solution.tolist(), strict=True))
 
     @property
     def error(self) -> float:
         """Root mean square residual over the mean of y; infinite before anything was seen."""
         if self._y <= 0.0:
             return float("inf")
-        residual = self._residual(self._solve()) / self._weight
+        residual = self._residual(self.solution) / self._weight
         return float(np.sqrt(max(residual, 0.0)) / (self._y / self._weight))
 
-    def _residual(self, solution: NDArray[np.float64]) -> float:
-        return float(self._yy - 2.0 * solution @ self._xy + solution @ self._xx @ solution)
-
-    def _solve(self) -> NDArray[np.float64]:
+    @property
+    def solution(self) -> Floats:
+        """The coefficients, of shape (terms,)."""
         if self._solution is None:
             self._solution = min(self._candidates(), key=self._residual)
         return self._solution
 
-    def _candidates(self) -> Iterator[NDArray[np.float64]]:
+    @property
+    def squares(self) -> Floats:
+        """The normal equations' matrix sum w x x', of shape (terms, terms)."""
+        return self._xx
+
+    @property
+    def typical_row(self) -> Floats:
+        """Root mean square of each column, of shape (terms,)."""
+        return np.sqrt(np.diag(self._xx) / max(self._weight, _TINY))
+
+    @property
+    def typical_y(self) -> float:
+        """Root mean square of y."""
+        return float(np.sqrt(self._yy / max(self._weight, _TINY)))
+
+    def _residual(self, solution: Floats) -> float:
+        return float(self._yy - 2.0 * solution @ self._xy + solution @ self._xx @ solution)
+
+    def _candidates(self) -> Iterator[Floats]:
         """What can be the solution: that of all terms if it is feasible, since none is better; else of every subset."""
         size = len(self._terms)
         whole = self._among(tuple(range(size)))
@@ -74,7 +94,7 @@ class NonNegativeFit:
                 if part is not None:
                     yield part
 
-    def _among(self, chosen: tuple[int, ...]) -> NDArray[np.float64] | None:
+    def _among(self, chosen: tuple[int, ...]) -> Floats | None:
         """Least squares over these terms, scaled to be comparable; None where one comes out negative."""
         scale = np.sqrt(np.maximum(np.diag(self._xx), 1e-300))
         part = np.ix_(chosen, chosen)
@@ -96,7 +116,7 @@ class NonNegativeFit:
             "windows": self.windows,
         }
 
-    def restore(self, snapshot: dict[str, Any]) -> None:
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
         """Go on from a snapshot of the same terms; one of other terms is as good as none."""
         if snapshot["terms"] != list(self._terms):
             return

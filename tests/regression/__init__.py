@@ -1,0 +1,1 @@
+"""The regressions, held against brute force and known truths."""
