@@ -2,10 +2,11 @@
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import get_args
 
+from exporter.domain.readings import Method
 from exporter.domain.snapshot import (
     DeviceView,
     HistogramValue,
@@ -17,20 +18,23 @@ from exporter.domain.snapshot import (
     Snapshot,
     SourceView,
 )
+from exporter.server.comparison import comparison
+from exporter.server.pieces import NOTHING, code, how_known, key, legend, named, or_nothing, section, strong, table
 from exporter.server.quantities import count, joules, seconds, watts
 from exporter.server.style import STYLE
+from exporter.server.warnings import is_simulated, warnings
 
 _STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 CONTENT_SECURITY_POLICY = (
     f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
-_NOTHING = "\N{EN DASH}"
 _SHARES = (*get_args(Share), "unsettled")
 _LINE_OUTCOMES = ("used", "ignored", "dropped")
 _LINKS = (
     ("/metrics", "metrics, for Prometheus"),
     ("/api/v1/requests", "recent requests, as JSON"),
+    ("/api/v1/proxy", "proxies, as JSON"),
     ("/-/healthy", "healthy"),
     ("/-/ready", "ready"),
 )
@@ -43,14 +47,15 @@ def landing_page(published: Published) -> str:
         [
             f"<header><h1>llm-energy-exporter <small>{escape(health.version)}</small></h1>",
             f"<p>Joules per LLM request. {_links()}</p></header>",
-            *_warnings(published),
-            _section("Power", _power(snapshot.devices), _sources(health.sources)),
-            _section("Books", _books(snapshot.devices), _legend()),
-            _section("Requests", _requests(snapshot), *_servers(snapshot)),
-            _section("Logs", _logs(health.logs)),
+            *warnings(published),
+            section("Power", _power(snapshot.devices), _sources(health.sources)),
+            section("Books", _books(snapshot.devices), _meanings()),
+            section("Requests", _requests(snapshot), *_servers(snapshot)),
+            comparison(snapshot),
+            section("Logs", _logs(health.logs)),
         ]
     )
-    return _DOCUMENT.format(style=STYLE, body=body)
+    return _DOCUMENT.format(title=_title(snapshot), style=STYLE, body=body)
 
 
 _DOCUMENT = """\
@@ -60,7 +65,7 @@ _DOCUMENT = """\
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>llm-energy-exporter</title>
+<title>{title}</title>
 <style>{style}</style>
 </head>
 <body>
@@ -70,34 +75,12 @@ _DOCUMENT = """\
 """
 
 
+def _title(snapshot: Snapshot) -> str:
+    return f"{'SIMULATED: ' if is_simulated(snapshot) else ''}llm-energy-exporter"
+
+
 def _links() -> str:
     return " · ".join(f'<a href="{path}">{escape(label)}</a>' for path, label in _LINKS)
-
-
-# What a reader must not overlook
-
-
-def _warnings(published: Published) -> Iterator[str]:
-    sources, devices = published.health.sources, published.snapshot.devices
-    estimated = [device.device.name for device in devices if device.device.method != "measured"]
-    if estimated and len(estimated) == len(devices):
-        yield _warning(
-            "Estimated, not measured.", "Every joule here comes from a model of the device, not from a sensor."
-        )
-    elif estimated:
-        yield _warning("Partly estimated.", f"{', '.join(estimated)}: a model of the device, not a sensor.")
-    if not sources:
-        yield _warning("No power source.", "Nothing is metered.")
-    for source in sources:
-        if not source.up:
-            yield _warning(f"{source.name} is silent.", "Its last round of readings got no answer from any device.")
-    if published.health.faults:
-        faults = ", ".join(f"{count(number)} in {stage}" for stage, number in sorted(published.health.faults.items()))
-        yield _warning("Faults in the exporter.", f"{faults}. Each is a bug: its log says more.")
-
-
-def _warning(loud: str, text: str) -> str:
-    return f'<p class="warning"><strong>{escape(loud)}</strong> {escape(text)}</p>'
 
 
 # Power
@@ -105,18 +88,18 @@ def _warning(loud: str, text: str) -> str:
 
 def _power(devices: Sequence[DeviceView]) -> str:
     head = ("device", "product", "method", "power now", "idle power", "energy comes from", "sensor period")
-    return _table(head, (_power_row(view) for view in devices), "No device yet.", texts=(0, 1, 2, 5))
+    return table(head, (_power_row(view) for view in devices), "No device yet.", texts=(0, 1, 2, 5))
 
 
 def _power_row(view: DeviceView) -> Sequence[str]:
     return (
-        _name(view.device.name, view.device.uuid),
-        escape(view.device.model) or _NOTHING,
-        _method(view.device.method),
-        _strong(_or_nothing(view.power_watts, watts)),
-        _or_nothing(view.idle_watts, watts),
+        named(view.device.name, view.device.uuid),
+        escape(view.device.model) or NOTHING,
+        how_known(view.device.method),
+        strong(or_nothing(view.power_watts, watts)),
+        or_nothing(view.idle_watts, watts),
         "energy counter" if view.counter_in_use else "power over time",
-        _or_nothing(view.sensor_period_seconds, seconds),
+        or_nothing(view.sensor_period_seconds, seconds),
     )
 
 
@@ -127,8 +110,8 @@ def _sources(sources: Sequence[SourceView]) -> str:
 def _source(source: SourceView) -> str:
     means = "reads an energy counter" if source.counter else "reads power"
     every = f"every {seconds(source.interval_seconds)}, each round taking {seconds(source.call_seconds)}"
-    refused = "".join(f"<br>{_code(name)} was not used: {escape(why)}" for name, why in sorted(source.refusals.items()))
-    return f"Source {_code(source.name)} ({_method(source.method)}) {means} {every}.{refused}"
+    refused = "".join(f"<br>{code(name)} was not used: {escape(why)}" for name, why in sorted(source.refusals.items()))
+    return f"Source {code(source.name)} ({how_known(source.method)}) {means} {every}.{refused}"
 
 
 # Books
@@ -136,13 +119,13 @@ def _source(source: SourceView) -> str:
 
 def _books(devices: Sequence[DeviceView]) -> str:
     head = ("device", "metered", "=", *_between(_SHARES, "+"), "")
-    return _table(head, (_books_row(view) for view in devices), "No device yet.", texts=(0,))
+    return table(head, (_books_row(view) for view in devices), "No device yet.", texts=(0,))
 
 
 def _books_row(view: DeviceView) -> Sequence[str]:
     parts = [*(float(view.booked.get(share, 0.0)) for share in get_args(Share)), float(view.unsettled_joules)]
     cells = _between([joules(part) for part in parts], "+")
-    return (_name(view.device.name), _strong(joules(view.metered_joules)), "=", *cells, _bar(parts))
+    return (named(view.device.name), strong(joules(view.metered_joules)), "=", *cells, _bar(parts))
 
 
 def _between(items: Sequence[str], sign: str) -> Sequence[str]:
@@ -165,19 +148,14 @@ def _pieces(parts: Sequence[float], total: float) -> str:
     return "".join(pieces)
 
 
-def _legend() -> str:
+def _meanings() -> str:
     meanings = (
         ("requests", "given to requests"),
         ("idle", "no request ran"),
         ("unattributed", "caused by a request that is not known"),
         ("unsettled", "not booked yet: news may still come"),
     )
-    keys = (
-        f'<li><svg class="key" viewBox="0 0 8 8" aria-hidden="true"><rect class="{name}" width="8" height="8"/></svg> '
-        f"<b>{name}</b> {meaning}</li>"
-        for name, meaning in meanings
-    )
-    return f'<ul class="legend">{"".join(keys)}</ul>'
+    return legend(key(share, f"<b>{share}</b> {meaning}") for share, meaning in meanings)
 
 
 # Requests
@@ -186,7 +164,7 @@ def _legend() -> str:
 def _requests(snapshot: Snapshot) -> str:
     head = ("server", "model", "requests", "failed", "output tokens", "joules / request", "joules / output token")
     rows = (_model_row(view) for view in snapshot.models)
-    return _table(head, rows, "No settled request yet.", texts=(0, 1))
+    return table(head, rows, "No settled request yet.", texts=(0, 1))
 
 
 def _model_row(view: ModelView) -> Sequence[str]:
@@ -197,15 +175,20 @@ def _model_row(view: ModelView) -> Sequence[str]:
         count(sum(view.requests.values())),
         count(failed),
         count(view.tokens.get("output", 0)),
-        _strong(_mean(view.energy.values())),
-        _mean(view.energy_per_output_token.values()),
+        strong(_means(view.energy)),
+        _means(view.energy_per_output_token),
     )
 
 
-def _mean(histograms: Iterable[HistogramValue]) -> str:
-    known = list(histograms)
-    number = sum(sum(histogram.counts) for histogram in known)
-    return joules(sum(histogram.sum for histogram in known) / number) if number else _NOTHING
+def _means(by_method: Mapping[Method, HistogramValue]) -> str:
+    """One mean for each method: energies that were measured and others are not the same thing."""
+    means = [_mean(known, how) for how, known in sorted(by_method.items()) if any(known.counts)]
+    return "<br>".join(means) or NOTHING
+
+
+def _mean(known: HistogramValue, how: Method) -> str:
+    mean = joules(known.sum / sum(known.counts))
+    return mean if how == "measured" else f"{how_known(how)} {mean}"
 
 
 def _servers(snapshot: Snapshot) -> Iterator[str]:
@@ -216,9 +199,9 @@ def _servers(snapshot: Snapshot) -> Iterator[str]:
 def _server(view: ServerView) -> str:
     running = f"{count(view.running)} {'request runs' if view.running == 1 else 'requests run'} now"
     settles = f"a request settles {seconds(view.settle_seconds)} after its end"
-    instead = f" instead of {_code(view.wanted_policy)} ({escape(view.policy_reason)})" if view.policy_reason else ""
-    shared = f"energy is shared by policy {_code(view.policy)}{instead}"
-    return f"{_strong(escape(view.server))}: {running}; {settles}; {shared}."
+    instead = f" instead of {code(view.wanted_policy)} ({escape(view.policy_reason)})" if view.policy_reason else ""
+    shared = f"energy is shared by policy {code(view.policy)}{instead}"
+    return f"{strong(escape(view.server))}: {running}; {settles}; {shared}."
 
 
 # Logs
@@ -226,8 +209,8 @@ def _server(view: ServerView) -> str:
 
 def _logs(logs: Sequence[LogView]) -> str:
     head = ("server", "files", "read", "not read yet", "lines used", "ignored", "dropped")
-    table = _table(head, (_log_row(view) for view in logs), "No log is read.", texts=(0,))
-    return table + "".join(_problems(view) for view in logs)
+    lines = table(head, (_log_row(view) for view in logs), "No log is read.", texts=(0,))
+    return lines + "".join(_problems(view) for view in logs)
 
 
 def _log_row(view: LogView) -> Sequence[str]:
@@ -245,47 +228,6 @@ def _log_row(view: LogView) -> Sequence[str]:
 
 def _problems(view: LogView) -> str:
     return "".join(
-        f'<p class="warning">{_code(path)} cannot be read: {escape(why)}</p>'
+        f'<p class="warning">{code(path)} cannot be read: {escape(why)}</p>'
         for path, why in sorted(view.problems.items())
     )
-
-
-# Pieces
-
-
-def _section(title: str, *content: str) -> str:
-    return f"<section><h2>{title}</h2>{''.join(content)}</section>"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], empty: str, texts: Sequence[int]) -> str:
-    """Cells are HTML already. Columns `texts` hold words, the others numbers."""
-    lines = [_row("td", row, texts) for row in rows]
-    if not lines:
-        return f"<p>{empty}</p>"
-    headed = f"<thead>{_row('th', head, texts)}</thead>"
-    return f'<div class="wide"><table>{headed}<tbody>{"".join(lines)}</tbody></table></div>'
-
-
-def _row(tag: str, cells: Sequence[str], texts: Sequence[int]) -> str:
-    kinds = ("" if index in texts else ' class="number"' for index in range(len(cells)))
-    return f"<tr>{''.join(f'<{tag}{kind}>{cell}</{tag}>' for kind, cell in zip(kinds, cells, strict=True))}</tr>"
-
-
-def _name(name: str, uuid: str = "") -> str:
-    return f'<b title="{escape(uuid)}">{escape(name)}</b>' if uuid else f"<b>{escape(name)}</b>"
-
-
-def _strong(html: str) -> str:
-    return f"<strong>{html}</strong>"
-
-
-def _code(text: str) -> str:
-    return f"<code>{escape(text)}</code>"
-
-
-def _method(method: str) -> str:
-    return escape(method) if method == "measured" else f'<span class="estimated">{escape(method)}</span>'
-
-
-def _or_nothing(value: float | None, written: Callable[[float], str]) -> str:
-    return _NOTHING if value is None else written(value)

@@ -6,8 +6,14 @@ from typing import Any
 
 from exporter.domain.snapshot import ProxyView, ScoreName, ScoreView, SettledRequest, Snapshot
 
-POWER_TERMS = frozenset({"second", "static"})
-"""Terms that are multiplied by seconds: their coefficients are watts."""
+_UNITS = {
+    "request": "J",
+    "second": "W",
+    "shared_second": "W",
+    "watts": "W",
+    "step": "J/step",
+    "context_token": "J/token^2",
+}
 
 
 def proxies(snapshot: Snapshot) -> Mapping[str, Any]:
@@ -24,8 +30,8 @@ def proxies(snapshot: Snapshot) -> Mapping[str, Any]:
 
 
 def unit(term: str) -> str:
-    """The unit of a term's coefficient: `W`, `J/step`, `J/output_token`."""
-    return "W" if term in POWER_TERMS else f"J/{term}"
+    """The unit of a term's coefficient: `W`, `J/step`."""
+    return _UNITS.get(term, "J/token")
 
 
 def _proxy(view: ProxyView) -> Mapping[str, Any]:

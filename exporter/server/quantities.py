@@ -1,5 +1,7 @@
 """Quantities for people: three digits that matter, and the unit that suits."""
 
+_NARROW_SPACE = "\N{NARROW NO-BREAK SPACE}"
+_HUNDREDFOLD = 100.0
 _PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -18,9 +20,28 @@ def seconds(value: float) -> str:
     return f"{_digits(value * 1e3)} ms" if abs(value) < 1 else f"{_digits(value)} s"
 
 
+def percent(value: float) -> str:
+    """`31 %`, `0.5 %`; `120 times` from a hundredfold on."""
+    if abs(value) >= _HUNDREDFOLD:
+        return f"{_signed(value)}{count(abs(value))} times"
+    return f"{_signed(value)}{_digits(abs(value) * 100)}{_NARROW_SPACE}%"
+
+
+def signed_percent(value: float) -> str:
+    """`+31 %`."""
+    return f"{'+' if value > 0 else ''}{percent(value)}"
+
+
+def plain(value: float) -> str:
+    """`0.93`, two decimals; `< -100` where they would say nothing."""
+    if abs(value) >= _HUNDREDFOLD:
+        return "> 100" if value > 0 else "< \N{MINUS SIGN}100"
+    return f"{_signed(value)}{abs(value):.2f}"
+
+
 def count(value: float) -> str:
     """`48 213`, with spaces that do not break."""
-    return f"{value:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    return f"{value:,.0f}".replace(",", _NARROW_SPACE)
 
 
 def _prefixed(value: float, unit: str) -> str:
@@ -28,6 +49,10 @@ def _prefixed(value: float, unit: str) -> str:
         if abs(value) >= size:
             return f"{_digits(value / size)} {prefix}{unit}"
     return f"{_digits(value)} {unit}"
+
+
+def _signed(value: float) -> str:
+    return "\N{MINUS SIGN}" if value < 0 else ""
 
 
 def _digits(value: float) -> str:

@@ -6,7 +6,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from exporter.domain.snapshot import Published
+from exporter.domain.readings import Method
+from exporter.domain.snapshot import CoefficientView, Published
 from exporter.domain.units import Watts
 from exporter.server.page import CONTENT_SECURITY_POLICY, landing_page
 from tests.metrics.examples import (
@@ -18,8 +19,10 @@ from tests.metrics.examples import (
     log_view,
     model_view,
     nothing_yet,
+    proxy_view,
     published,
     server_view,
+    settled,
     source_view,
 )
 
@@ -119,6 +122,59 @@ def test_a_partial_estimate_names_its_devices() -> None:
     assert "Partly estimated. cpu0: a model of the device, not a sensor." in words(published())
 
 
+def with_method(method: Method) -> Published:
+    """Everything by this method."""
+    page, model = measured(), model_view()
+    snapshot = replace(
+        page.snapshot,
+        devices=(device_view(replace(GPU0, method=method)),),
+        models=(replace(model, energy={method: model.energy["measured"]}),),
+        recent=(replace(settled(), method=method),),
+    )
+    return replace(page, snapshot=snapshot)
+
+
+def test_a_simulation_is_loud_at_the_top_in_the_title_and_beside_its_numbers() -> None:
+    page = with_method("simulated")
+    assert "<title>SIMULATED: " in landing_page(page)
+    said = words(page)
+    assert "SIMULATED. Nothing real used this energy" in said
+    assert "simulated 73.2 J" in said
+    assert "llama-3.1-8b on chat simulated" in said
+
+
+def test_what_is_real_is_not_called_simulated() -> None:
+    assert "imulated" not in words(measured())
+    assert "SIMULATED" not in landing_page(measured())
+
+
+def test_a_device_that_is_simulated_beside_real_ones_is_named() -> None:
+    page = measured()
+    devices = (device_view(GPU0), device_view(replace(GPU1, method="simulated")))
+    said = words(replace(page, snapshot=replace(page.snapshot, devices=devices)))
+    assert "PARTLY SIMULATED. gpu1: nothing real used that energy." in said
+
+
+def test_simulated_requests_alone_are_enough_to_be_loud() -> None:
+    page = measured()
+    recent = (replace(settled(), method="simulated"),)
+    assert "SIMULATED." in words(replace(page, snapshot=replace(page.snapshot, recent=recent)))
+
+
+def test_energy_that_a_calibration_predicted_is_loud_and_names_its_server() -> None:
+    said = words(with_method("time_proxy"))
+    assert "Time proxy, not measured. chat: no meter sees the device" in said
+    assert "time proxy 73.2 J" in said
+
+
+def test_energies_of_different_methods_are_not_averaged() -> None:
+    energy = model_view().energy["measured"]
+    twice = replace(energy, sum=2 * energy.sum)
+    page = measured()
+    models = (replace(model_view(), energy={"measured": energy, "time_proxy": twice}),)
+    assert "73.2 J time proxy 146 J" in words(replace(page, snapshot=replace(page.snapshot, models=models)))
+
+
 def test_sources_that_were_not_used_say_why() -> None:
     assert "rapl was not used: no powercap here" in words(published())
 
@@ -141,7 +197,13 @@ def test_a_log_that_cannot_be_read_says_why() -> None:
 
 def test_before_anything_is_known_the_page_says_so() -> None:
     said = words(nothing_yet())
-    for sentence in ("No power source.", "No device yet.", "No settled request yet.", "No log is read."):
+    for sentence in (
+        "No power source.",
+        "No device yet.",
+        "No settled request yet.",
+        "No proxy has predicted",
+        "No log is read.",
+    ):
         assert sentence in said
 
 
@@ -152,6 +214,8 @@ def test_names_cannot_write_html() -> None:
         snapshot=replace(
             published().snapshot,
             models=(model_view(evil, evil),),
+            proxies=(replace(proxy_view("time", evil, evil), coefficients={evil: CoefficientView(1.0, 0.1)}),),
+            recent=(replace(settled(evil), server=evil, model=evil),),
             servers=(replace(server_view(evil), policy_reason=evil),),
             devices=(device_view(replace(GPU0, name=evil, uuid=evil, model=evil)),),
         ),

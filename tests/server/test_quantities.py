@@ -1,6 +1,6 @@
 import pytest
 
-from exporter.server.quantities import count, joules, seconds, watts
+from exporter.server.quantities import count, joules, percent, plain, seconds, signed_percent, watts
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,31 @@ def test_short_times_are_milliseconds(value: float, written: str) -> None:
 
 def test_large_counts_are_grouped() -> None:
     assert count(48213) == "48\N{NARROW NO-BREAK SPACE}213"
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (0.0, "0 %"),
+        (0.062, "6.2 %"),
+        (0.31, "31 %"),
+        (1.34, "134 %"),
+        (-0.04, "\N{MINUS SIGN}4 %"),
+        (56.0, "5600 %"),
+        (240.4, "240 times"),
+    ],
+)
+def test_errors_are_percent_until_that_says_nothing(value: float, written: str) -> None:
+    assert percent(value).replace("\N{NARROW NO-BREAK SPACE}", " ") == written
+
+
+@pytest.mark.parametrize(
+    ("value", "sign"), [(0.1, "+"), (0.0, ""), (-0.1, "\N{MINUS SIGN}"), (-500.0, "\N{MINUS SIGN}")]
+)
+def test_a_bias_has_its_sign(value: float, sign: str) -> None:
+    assert signed_percent(value).rstrip("0123456789 %times\N{NARROW NO-BREAK SPACE}") == sign
+
+
+@pytest.mark.parametrize(("value", "written"), [(0.934, "0.93"), (0.0, "0.00"), (-3.1, "-3.10"), (-2e6, "< -100")])
+def test_a_hopeless_fit_is_just_hopeless(value: float, written: str) -> None:
+    assert plain(value).replace("\N{MINUS SIGN}", "-") == written
