@@ -1,14 +1,14 @@
 """The page's section on proxies: pictures of predicted against actual, and how far off each proxy is on each ground."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from html import escape
 from itertools import groupby
 
 from exporter.domain.settings import ProxyName
-from exporter.domain.snapshot import CoefficientView, Ground, ProxyView, ScoreView, SettledRequest, Snapshot
+from exporter.domain.snapshot import Ground, ProxyView, ScoreView, SettledRequest, Snapshot
+from exporter.proxy.proxies import UNITS
 from exporter.server.pieces import NOTHING, how_known, key, legend, or_nothing, section, strong
-from exporter.server.proxies import unit
 from exporter.server.quantities import count, percent, plain, signed_percent
 from exporter.server.scatter import Frame, Point, beyond, frame, scatter
 
@@ -87,7 +87,7 @@ def _figure(view: ProxyView, points: Sequence[Point], within: Frame) -> str:
     label = f"{view.proxy}: predicted against actual joules of {count(len(points))} requests"
     said = f"<b>{escape(view.proxy)}</b><br>{_RECIPES[view.proxy]}"
     off = beyond(points, within)
-    notes = [*map(_learned, sorted(view.coefficients.items())), *([f"{count(off)} beyond the frame"] if off else [])]
+    notes = [*_learned(view), *([f"{count(off)} beyond the frame"] if off else [])]
     below = f"<p>{' · '.join(notes) or 'nothing learned yet'}</p>"
     return f"<figure><figcaption>{said}</figcaption>{scatter(points, within, escape(label))}{below}</figure>"
 
@@ -104,12 +104,12 @@ def _actual(request: SettledRequest) -> float:
     return request.joules if request.metered_joules is None else request.metered_joules
 
 
-def _learned(term: tuple[str, CoefficientView]) -> str:
-    name, learned = term
-    known = 0 < learned.error < math.inf
-    error = f" ± {learned.error:.2g}" if known else ""
-    value = f"{learned.value:.0f}" if abs(learned.value) >= 1000 else f"{learned.value:.3g}"
-    return f"{escape(name.replace('_', ' '))} {value}{error} {escape(unit(name))}".replace(" ", "&nbsp;")
+def _learned(view: ProxyView) -> Iterator[str]:
+    for term, learned in sorted(view.coefficients.items()):
+        value = f"{learned.value:.0f}" if abs(learned.value) >= 1000 else f"{learned.value:.3g}"
+        error = f" ± {learned.error:.2g}" if 0 < learned.error < math.inf else ""
+        said = f"{term.replace('_', ' ')} {value}{error} {UNITS[view.proxy].get(term, '')}"
+        yield escape(said).replace(" ", "&nbsp;")
 
 
 # Scores

@@ -5,15 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from exporter.domain.snapshot import ProxyView, ScoreName, ScoreView, SettledRequest, Snapshot
-
-_UNITS = {
-    "request": "J",
-    "second": "W",
-    "shared_second": "W",
-    "watts": "W",
-    "step": "J/step",
-    "context_token": "J/token^2",
-}
+from exporter.proxy.proxies import UNITS
 
 
 def proxies(snapshot: Snapshot) -> Mapping[str, Any]:
@@ -29,11 +21,6 @@ def proxies(snapshot: Snapshot) -> Mapping[str, Any]:
     }
 
 
-def unit(term: str) -> str:
-    """The unit of a term's coefficient: `W`, `J/step`."""
-    return _UNITS.get(term, "J/token")
-
-
 def _proxy(view: ProxyView) -> Mapping[str, Any]:
     return {
         "server": view.server,
@@ -42,7 +29,11 @@ def _proxy(view: ProxyView) -> Mapping[str, Any]:
         "predicted_joules": view.predicted_joules,
         "unpredicted": view.unpredicted,
         "coefficients": {
-            term: {"value": _finite(learned.value), "error": _finite(learned.error), "unit": unit(term)}
+            term: {
+                "value": _finite(learned.value),
+                "error": _finite(learned.error),
+                "unit": UNITS[view.proxy].get(term),
+            }
             for term, learned in view.coefficients.items()
         },
         "scores": {ground: _score(score) for ground, score in view.scores.items()},

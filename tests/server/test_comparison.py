@@ -38,13 +38,13 @@ def dots(html: str, css_class: str) -> int:
 def test_each_proxy_has_a_picture_with_its_recipe_and_what_it_learned() -> None:
     said = words(section(proxy_view("time"), proxy_view("step_model")))
     assert "time k x duration" in said
-    assert "second 46.2 ± 0.8 W" in said
-    assert "decode token 0.0665 ± 0.001 J/token · step 3.16 ± 0.02 J/step" in said
+    assert "second 46.2 ± 0.8 J/s" in said
+    assert "decode token 0.0665 ± 0.001 J/token · step 3.16 ± 0.02 J" in said
 
 
 def test_an_error_that_is_not_known_or_not_learned_is_not_shown() -> None:
     terms = {"second": CoefficientView(44.0, float("inf")), "request": CoefficientView(3.0, 0.0)}
-    assert "request 3 J · second 44 W" in words(section(replace(proxy_view(), coefficients=terms)))
+    assert "request 3 J · second 44 J/s" in words(section(replace(proxy_view("affine_time"), coefficients=terms)))
 
 
 def test_requests_that_ran_alone_are_drawn_apart_from_shares() -> None:
