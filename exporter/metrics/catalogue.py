@@ -67,8 +67,8 @@ LABELS = {
     "share": "`requests`, `idle` (no request ran) or `unattributed` (caused by a request that is not known)",
     "source": "the power source: `nvml`, `rapl`, `cpu`",
     "stage": "the part of the exporter in which the fault was caught",
-    "term": "what costs the joules: a `step`, a token (`prefill_token`, `decode_token`, `context_token`, `prompt_token`, "
-    "`output_token`), a `request`, a `second` (joules a second are watts); `idle` is in watts",
+    "term": "what costs the joules: a `step`, a token (`prefill_token`, `decode_token`, `context_token`, "
+    "`prompt_token`, `output_token`), a `request`, a `second` (joules a second are watts); `idle` is in watts",
     "uuid": "the vendor's identity of the device, empty where there is none",
     "version": "the exporter's version",
     "view": "who says so: `log`",

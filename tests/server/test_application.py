@@ -12,6 +12,7 @@ from exporter.domain.readings import Device
 from exporter.domain.snapshot import Published
 from exporter.domain.units import Instant, Joules
 from exporter.metrics.exposition import OPENMETRICS_TYPE, TEXT_TYPE, render
+from exporter.proxy.proxies import UNITS
 from tests.metrics.examples import (
     AT,
     SCORES,
@@ -172,7 +173,7 @@ async def test_an_id_may_hold_anything(client: Client, exporter: Exporter, reque
 
 async def test_proxies_tell_all_that_is_known_of_them(client: Client) -> None:
     [first, *_] = (await (await client.get("/api/v1/proxy")).json())["proxies"]
-    assert first["coefficients"] == {"second": {"value": 46.2, "error": 0.8, "unit": "J/s"}}
+    assert first["coefficients"] == {"second": {"value": 46.2, "error": 0.8, "unit": UNITS["time"]["second"]}}
     assert (first["proxy"], first["predicted_joules"], first["unpredicted"]) == ("time", 2140.5, 1)
     assert first["scores"]["window"] == {
         "samples": 2,

@@ -6,6 +6,7 @@ import pytest
 
 from exporter.domain.snapshot import CoefficientView, ProxyView, SettledRequest, Snapshot
 from exporter.domain.units import Joules
+from exporter.proxy.proxies import UNITS
 from exporter.server.comparison import comparison
 from tests.metrics.examples import proxy_view, published, score_view, settled
 
@@ -38,13 +39,17 @@ def dots(html: str, css_class: str) -> int:
 def test_each_proxy_has_a_picture_with_its_recipe_and_what_it_learned() -> None:
     said = words(section(proxy_view("time"), proxy_view("step_model")))
     assert "time k x duration" in said
-    assert "second 46.2 ± 0.8 J/s" in said
-    assert "decode token 0.0665 ± 0.001 J/token · step 3.16 ± 0.02 J" in said
+    assert f"second 46.2 ± 0.8 {UNITS['time']['second']}" in said
+    step, token = UNITS["step_model"]["step"], UNITS["step_model"]["decode_token"]
+    assert f"decode token 0.0665 ± 0.001 {token} · step 3.16 ± 0.02 {step}" in said
 
 
 def test_an_error_that_is_not_known_or_not_learned_is_not_shown() -> None:
     terms = {"second": CoefficientView(44.0, float("inf")), "request": CoefficientView(3.0, 0.0)}
-    assert "request 3 J · second 44 J/s" in words(section(replace(proxy_view("affine_time"), coefficients=terms)))
+    units = UNITS["affine_time"]
+    assert f"request 3 {units['request']} · second 44 {units['second']}" in words(
+        section(replace(proxy_view("affine_time"), coefficients=terms))
+    )
 
 
 def test_requests_that_ran_alone_are_drawn_apart_from_shares() -> None:
