@@ -11,5 +11,5 @@ from exporter.proxy.proxy import Term
 
 TERMS = (
     Term("request", "J", lambda seen: seen.requests),
-    Term("second", "J/s", lambda seen: seen.seconds),
+    Term("second", "W", lambda seen: seen.seconds),
 )

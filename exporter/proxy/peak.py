@@ -8,4 +8,4 @@ Where it fails. Decode hardly ever reaches the limit, and requests that share th
 
 from exporter.proxy.proxy import Term
 
-TERMS = (Term("second", "J/s", lambda seen: seen.seconds),)
+TERMS = (Term("second", "W", lambda seen: seen.seconds),)

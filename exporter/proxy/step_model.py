@@ -13,8 +13,8 @@ own cannot be told apart: at that batch the prediction is right all the same, at
 from exporter.proxy.proxy import Term
 
 TERMS = (
-    Term("step", "J", lambda seen: seen.step_shares),
+    Term("step", "J/step", lambda seen: seen.step_shares),
     Term("prefill_token", "J/token", lambda seen: seen.prefill_tokens),
     Term("decode_token", "J/token", lambda seen: seen.decode_tokens),
-    Term("context_token", "J/token", lambda seen: seen.context_tokens),
+    Term("context_token", "J/token^2", lambda seen: seen.context_tokens),
 )

@@ -12,4 +12,4 @@ time without energy. Prefill draws far more power than decode.
 
 from exporter.proxy.proxy import Term
 
-TERMS = (Term("second", "J/s", lambda seen: seen.seconds),)
+TERMS = (Term("second", "W", lambda seen: seen.seconds),)

@@ -10,4 +10,4 @@ Where it fails. A fuller batch draws more power, and a long prompt more than a s
 
 from exporter.proxy.proxy import Term
 
-TERMS = (Term("second", "J/s", lambda seen: seen.shared_seconds),)
+TERMS = (Term("shared_second", "W", lambda seen: seen.shared_seconds),)

@@ -246,27 +246,53 @@ class RobustFit:
         """What must survive a restart, as JSON values."""
         return {
             "fit": self._fit.snapshot(),
-            "latest": [[row.causes.tolist(), row.y, row.keep] for row in self._latest],
+            "latest": [[*row.causes.tolist(), row.y, row.keep] for row in self._latest],
             "spread": self._spread.tolist(),
             "usual": [self._misses, self._told],
         }
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
         """Go on from a snapshot; one that does not fit is as good as none."""
-        fit = NonNegativeFit(self._terms)
+        size, fit = len(self._terms), NonNegativeFit(self._terms)
         try:
+            latest = _numbers(snapshot["latest"], size + 2)
+            spread = _moments(snapshot["spread"], size)
+            misses, told = _numbers([snapshot["usual"]], 2)[0].tolist()
+            _check_fit(snapshot["fit"], size)
             fit.restore(snapshot["fit"])
-            latest = [
-                _Row(np.array(causes, np.float64), float(y), float(keep)) for causes, y, keep in snapshot["latest"]
-            ]
-            spread = np.array(snapshot["spread"], np.float64)
-            misses, told = (float(sum_) for sum_ in snapshot["usual"])
         except (KeyError, TypeError, ValueError):
             return
-        if _fits_together(fit, latest, spread, [misses, told]):
+        if fit.windows == 0 or (len(latest) == LATEST and told > 0.0 <= misses):
             self._fit, self._spread, self._misses, self._told = fit, spread, misses, told
-            self._latest = deque(latest, LATEST)
+            self._latest = deque((_Row(row[:-2], float(row[-2]), float(row[-1])) for row in latest), LATEST)
             self._known = None
+
+
+def _numbers(rows: Any, width: int) -> Floats:
+    """A table of JSON numbers of this width; ValueError where it is none."""
+    table = np.array(rows) if rows else np.zeros((0, width))
+    if table.dtype.kind not in "fi" or table.ndim != 2 or table.shape[1] != width or not np.isfinite(table).all():
+        raise ValueError("no table of finite numbers of the width that is wanted")
+    return table.astype(np.float64)
+
+
+def _moments(rows: Any, size: int) -> Floats:
+    """A matrix that a sum of w x x' can be; ValueError where it is none."""
+    matrix = _numbers(rows, size)
+    reach = np.sqrt(np.maximum(np.diag(matrix), 0.0))
+    if matrix.shape != (size, size) or not (np.abs(matrix) <= np.outer(reach, reach) * (1.0 + 1e-6)).all():
+        raise ValueError("no moments")
+    return matrix
+
+
+def _check_fit(snapshot: Any, size: int) -> None:
+    """ValueError where a snapshot of normal equations is not whole and sound."""
+    yy, y, weight = _numbers([snapshot["sums"]], 3)[0].tolist()
+    squares, products = _numbers(snapshot["xx"], size), _numbers([snapshot["xy"]], size)
+    _moments(np.block([[squares, products.T], [products, yy]]).tolist(), size + 1)
+    begun = isinstance(snapshot["windows"], int) and (snapshot["windows"] == 0 or weight > 0.0)
+    if not begun or y**2 > yy * weight * (1.0 + 1e-6):
+        raise ValueError("sums that do not go together")
 
 
 def _sizes(fit: NonNegativeFit, values: Floats, rows: Floats, y: Floats) -> Floats:
@@ -301,13 +327,3 @@ def _short_levers(rows: Floats) -> Floats:
     levers = np.max(np.abs(rows) / typical, axis=1)
     beliefs: Floats = 1.0 / np.maximum(levers / _GATE, 1.0) ** 4
     return beliefs
-
-
-def _fits_together(fit: NonNegativeFit, latest: Sequence[_Row], spread: Floats, usual: Sequence[float]) -> bool:
-    """Whether a snapshot is one of this kind of fit, whole and sound."""
-    table = [[*row.causes.tolist(), row.y, row.keep] for row in latest]
-    size = len(fit.solution)
-    sound = np.isfinite(fit.squares).all() and np.isfinite(spread).all() and np.isfinite(usual).all()
-    whole = fit.squares.shape == spread.shape == (size, size) and all(len(row) == size + 2 for row in table)
-    began = fit.windows == 0 or (len(latest) == LATEST and usual[1] > 0.0)
-    return bool(sound and whole and began and np.isfinite(table).all())
