@@ -9,6 +9,7 @@ from pathlib import Path
 from aiohttp.web import AppRunner
 
 from exporter.clock import SystemClock
+from exporter.config.calibrations import calibrations_for
 from exporter.domain.errors import ConfigError, ExporterError
 from exporter.domain.readings import Device
 from exporter.domain.settings import ServerSettings, Settings
@@ -17,7 +18,8 @@ from exporter.engine import Engine, LogFeed, PowerFeed
 from exporter.pipeline.pipeline import Pipeline
 from exporter.pipeline.server import serves
 from exporter.power.sampler import Sampler
-from exporter.power.select import Opened, open_source
+from exporter.power.select import Opened, open_chosen
+from exporter.proxy.calibration import Calibration
 from exporter.requests.arrival.opening import open_arrival
 from exporter.requests.registry import READERS
 from exporter.server import build, serve
@@ -77,16 +79,33 @@ def _url(runner: AppRunner) -> str:
 
 def open_sources(settings: Settings, clock: SystemClock) -> list[Opened]:
     """Open the configured power sources and check that the servers find their devices among them."""
-    opened: list[Opened] = []
+    calibrated = bool(settings.servers) and all(server.calibration is not None for server in settings.servers)
+    chosen = open_chosen(settings.power, clock.now, calibrated=calibrated)
+    if chosen.nothing:
+        log.info("nothing is metered: %s", chosen.nothing)
     try:
-        for name in settings.power.source:
-            opened.append(open_source(name, settings.power, clock.now))  # noqa: PERF401 - closed again on failure
-        _check_devices(settings, [device for each in opened for device in each.source.devices])
+        _check_devices(settings, [device for each in chosen.opened for device in each.source.devices])
     except Exception:
-        for each in opened:
+        for each in chosen.opened:
             each.source.close()
         raise
-    return opened
+    return list(chosen.opened)
+
+
+def calibrations(settings: Settings, devices: Sequence[Device]) -> dict[str, Calibration]:
+    """What the servers are estimated with that none of these devices serves. Says who is estimated, and who cannot be.
+
+    Raises:
+        ConfigError: a calibration cannot be used.
+    """
+    estimated = [one.name for one in settings.servers if not any(serves(one, device) for device in devices)]
+    chosen = calibrations_for(settings, estimated)
+    for name in estimated:
+        if name in chosen:
+            log.info("server %s is not metered: its energy is ESTIMATED from %s", name, chosen[name].name)
+        else:
+            log.warning("server %s is not metered and has no calibration: requests are counted without energy", name)
+    return chosen
 
 
 def assemble(settings: Settings, opened: Sequence[Opened], clock: SystemClock) -> Engine:
@@ -95,6 +114,7 @@ def assemble(settings: Settings, opened: Sequence[Opened], clock: SystemClock) -
     if store is not None and store.notice is not None:
         log.warning("%s", store.notice)
     devices = [device for each in opened for device in each.source.devices]
+    calibrations(settings, devices)
     pipeline = Pipeline(settings, devices, clock.now())
     power = [
         PowerFeed(each.name, Sampler(each.source, settings.power.interval_seconds, clock), each.refusals)
@@ -112,7 +132,7 @@ def _check_devices(settings: Settings, devices: Sequence[Device]) -> None:
     if doubled:
         raise ConfigError("power.source", f"two sources both meter {', '.join(sorted(doubled))}: leave one out")
     for index, server in enumerate(settings.servers):
-        if not any(serves(server, device) for device in devices):
+        if devices and server.calibration is None and not any(serves(server, device) for device in devices):
             known = ", ".join(f"{device.name} {device.uuid}".strip() for device in devices)
             raise ConfigError(f"servers[{index}].gpus", f"{list(server.gpus)} names none of the devices here: {known}")
 

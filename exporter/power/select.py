@@ -14,6 +14,9 @@ Now = Callable[[], Instant]
 Factory = Callable[[PowerSettings, Now], PowerSource]
 
 AUTO = "auto"
+NONE = "none"
+_WHERE_SERVERS_MAY_BE_ELSEWHERE = ("nvml",)
+"""What `auto` tries where every server has a calibration: what this machine's CPU does says nothing about them."""
 
 
 def _estimate(settings: PowerSettings, now: Now) -> PowerSource:
@@ -43,6 +46,53 @@ class Opened:
     source: PowerSource
     name: str
     refusals: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The open sources that settings ask for. `nothing`: why there are none; empty where there are some."""
+
+    opened: tuple[Opened, ...]
+    nothing: str = ""
+
+
+def open_chosen(
+    settings: PowerSettings, now: Now, *, calibrated: bool = False, sources: Mapping[str, Factory] = SOURCES
+) -> Chosen:
+    """Open every source that the settings name, or none of them.
+
+    Args:
+        settings: which, and handed to each.
+        now: the present instant.
+        calibrated: whether every server has a calibration, so that `auto` may find nothing.
+        sources: what there is to choose from, the best first.
+
+    Raises:
+        SourceError: one does not work here; says why.
+    """
+    if settings.source == (NONE,):
+        return Chosen((), "power.source is `none`")
+    if settings.source == (AUTO,) and calibrated:
+        return _auto_where_servers_may_be_elsewhere(settings, now, sources)
+    opened: list[Opened] = []
+    try:
+        for name in settings.source:
+            opened.append(open_source(name, settings, now, sources=sources))  # noqa: PERF401 - closed again on failure
+    except Exception:
+        for each in opened:
+            each.source.close()
+        raise
+    return Chosen(tuple(opened))
+
+
+def _auto_where_servers_may_be_elsewhere(settings: PowerSettings, now: Now, sources: Mapping[str, Factory]) -> Chosen:
+    near = {name: sources[name] for name in _WHERE_SERVERS_MAY_BE_ELSEWHERE}
+    try:
+        return Chosen((open_source(AUTO, settings, now, sources=near),))
+    except SourceError as error:
+        if settings.gpus != "all":
+            raise
+        return Chosen((), f"power.source is `auto`, every server has a calibration, and {error.reason}")
 
 
 def open_source(name: str, settings: PowerSettings, now: Now, *, sources: Mapping[str, Factory] = SOURCES) -> Opened:
