@@ -6,6 +6,7 @@
      +- SourceError      a power source cannot start here: says why and what to do
      +- StateError             saved state cannot be read or written
      +- CalibrationError       a calibration says something it must not: names the place in it
+     +- RecordingError         a recording cannot be written, or is none that can be read
      +- ListenError            the port cannot be had
 
 A bug of ours is an AssertionError and is not in this tree. A bad line of a log is no error: it is counted.
@@ -53,6 +54,10 @@ class CalibrationError(ExporterError):
         super().__init__(f"{path}: {problem}" if path else problem)
         self.path = path
         self.problem = problem
+
+
+class RecordingError(ExporterError):
+    """A recording cannot be written, or is none that can be read: names the line."""
 
 
 class ListenError(ExporterError):
