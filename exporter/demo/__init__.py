@@ -18,13 +18,23 @@ from exporter.demo.inference import InferenceError, RunningInference, find_infer
 from exporter.demo.load import SECONDS, ClientFact, generate
 from exporter.demo.progress import Progress
 from exporter.demo.summary import Result, summary
-from exporter.domain.settings import ListenAddress, PowerSettings, RequestSettings, ServerSettings, Settings
+from exporter.domain.settings import (
+    ListenAddress,
+    PowerSettings,
+    RequestSettings,
+    ScoringSettings,
+    ServerSettings,
+    Settings,
+)
 from exporter.domain.snapshot import Snapshot
 
 __all__ = ["DemoExporter", "DemoOptions", "MakeExporter", "run"]
 
 IDLE_SECONDS = 3.0
 """Metered before the first request, so that the books have an idle share and the exporter an idle baseline."""
+
+SCORING_WINDOW_SECONDS = 5.0
+"""A stranger waits less than a minute, so proxies are scored on windows shorter than the usual minute."""
 
 _POWERCAP = Path("/sys/class/powercap")
 
@@ -87,6 +97,7 @@ def demo_settings(server: RunningInference, options: DemoOptions) -> Settings:
         servers=(ServerSettings("demo", requests, model=server.model),),
         listen=options.listen,
         power=PowerSettings(source=("rapl",) if _rapl_can_be_read() else ("cpu",)),
+        scoring=ScoringSettings(window_seconds=SCORING_WINDOW_SECONDS),
     )
 
 
@@ -110,12 +121,13 @@ async def _measure(
         _expect_answers(facts)
         if options.keep:
             await asyncio.sleep(settings.attribution.settle_seconds + 1)
-            _print(Result(server.model, exporter.snapshot(), facts, exporter.url))
+            _print(Result(server.model, exporter.snapshot(), facts, exporter.url, SCORING_WINDOW_SECONDS))
             progress.say("still running; Ctrl-C ends it")
             await _interruption()
             await exporter.finish()
         else:
-            _print(Result(server.model, await exporter.finish(), facts))
+            books = await exporter.finish()
+            _print(Result(server.model, books, facts, window_seconds=SCORING_WINDOW_SECONDS))
 
 
 def _expect_answers(facts: tuple[ClientFact, ...]) -> None:

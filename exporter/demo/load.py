@@ -1,8 +1,9 @@
 """A small load on an OpenAI-compatible server, and what a client can know about each request of it.
 
 First some requests run alone, with gaps between them: their energy is metered without any rule for sharing. Then
-several clients send at once, pausing at random, so that about three requests share the machine at a time. Prompts and
-answers are short and long, streamed and plain; one client hangs up in the middle of its answer.
+several clients send at once, pausing at random, so that about three requests share the machine at a time. At last
+requests run alone once more: by now the proxies have learned, and say what each will cost before it is metered. Prompts
+and answers are short and long, streamed and plain; one client hangs up in the middle of its answer.
 
 The same seed asks the same things in the same order. How many requests that makes depends on the machine's speed,
 because the load lasts a given time.
@@ -22,10 +23,10 @@ import aiohttp
 from exporter.domain.events import Outcome
 from exporter.domain.units import Instant
 
-SECONDS = 25.0
+SECONDS = 40.0
 SEED = 20
 CLIENTS = 4
-ALONE_SHARE = 0.25
+ALONE_FIRST_SHARE, ALONE_LAST_SHARE = 0.2, 0.3
 GAP_SECONDS = 0.7
 LONGEST_PAUSE_SECONDS = 0.9
 REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=120)
@@ -94,11 +95,11 @@ async def generate(
     begin = time.monotonic()
     async with aiohttp.ClientSession(timeout=REQUEST_TIMEOUT) as session:
         client = _Client(session, f"{url}/v1/chat/completions", on_end)
-        alone = await client.ask_alone(asks(seed, "alone"), begin + seconds * ALONE_SHARE)
-        together = await asyncio.gather(
-            *(client.ask_with_pauses(seed, number, begin + seconds) for number in range(CLIENTS))
-        )
-    return tuple(sorted([*alone, *(fact for facts in together for fact in facts)], key=lambda fact: fact.start))
+        sequence = asks(seed, "alone")
+        first = await client.ask_alone(sequence, begin + seconds * ALONE_FIRST_SHARE)
+        together = await client.ask_together(seed, begin + seconds * (1.0 - ALONE_LAST_SHARE))
+        last = await client.ask_alone(sequence, begin + seconds)
+    return tuple(sorted([*first, *together, *last], key=lambda fact: fact.start))
 
 
 def asks(seed: int, client: str) -> Iterator[Ask]:
@@ -118,16 +119,21 @@ class _Client:
     on_end: Callable[[ClientFact], None]
 
     async def ask_alone(self, sequence: Iterator[Ask], deadline: float) -> list[ClientFact]:
-        facts = []
-        while time.monotonic() < deadline:
+        facts: list[ClientFact] = []
+        while not facts or time.monotonic() < deadline:  # on the slowest machine at least one
             facts.append(await self._ask(next(sequence), "alone"))
             await asyncio.sleep(GAP_SECONDS)
         return facts
 
+    async def ask_together(self, seed: int, deadline: float) -> list[ClientFact]:
+        told = await asyncio.gather(*(self.ask_with_pauses(seed, number, deadline) for number in range(CLIENTS)))
+        await asyncio.sleep(GAP_SECONDS)
+        return [fact for facts in told for fact in facts]
+
     async def ask_with_pauses(self, seed: int, number: int, deadline: float) -> list[ClientFact]:
         pauses = Random(f"{seed}/{number}/pauses")  # noqa: S311 - as above
         sequence = asks(seed, str(number))
-        facts = [await self._ask(next(sequence), "together")]  # on the slowest machine, too
+        facts = [await self._ask(next(sequence), "together")]  # as above
         while time.monotonic() < deadline:
             await asyncio.sleep(pauses.uniform(0, LONGEST_PAUSE_SECONDS))
             facts.append(await self._ask(next(sequence), "together"))

@@ -8,6 +8,7 @@ from exporter.demo.load import ClientFact
 from exporter.domain.events import Outcome
 from exporter.domain.readings import Device
 from exporter.domain.snapshot import DeviceView, SettledRequest, Snapshot
+from exporter.scoreboard import scoreboard
 
 OUTCOMES: tuple[Outcome, ...] = ("ok", "aborted", "error")
 
@@ -22,17 +23,23 @@ class Result:
         model: the name of the served model.
         snapshot: the exporter's books. facts: what the clients saw of the same requests.
         url: where the exporter still answers, without a trailing slash; None once it has ended.
+        window_seconds: length of the windows in which proxies are scored.
     """
 
     model: str
     snapshot: Snapshot
     facts: Sequence[ClientFact]
     url: str | None = None
+    window_seconds: float = 60.0
 
 
 def summary(result: Result) -> str:
     """The whole text, below 100 columns, without colours."""
-    sections = (_title(result), _meters(result.snapshot), _requests(result), _books(result.snapshot), _next(result.url))
+    snapshot = result.snapshot
+    sections = (
+        *(_title(result), _meters(snapshot), _requests(result), _books(snapshot)),
+        *(_proxies(snapshot, result.window_seconds), _next(result.url)),
+    )
     return "\n\n".join("\n".join(lines) for lines in sections) + "\n"
 
 
@@ -98,6 +105,23 @@ def _book(view: DeviceView) -> str:
         f"{booked.get('idle', 0):>10.2f} +{booked.get('unattributed', 0):>13.2f} +{view.unsettled_joules:>10.2f}"
         f"   {imbalance(view):.0e}"
     )
+
+
+def _proxies(snapshot: Snapshot, window_seconds: float) -> list[str]:
+    title = "How far does time stand in for energy here?"
+    estimated = any(view.device.method == "estimated" for view in snapshot.devices)
+    warned = [
+        "!! ESTIMATED !! energy here is a model of CPU utilisation: this shows how proxies are held to",
+        "account, not how good they are. Where a sensor can be read, it shows that as well.",
+    ]
+    return [
+        *(title, "-" * len(title)),
+        *(warned if estimated else []),
+        "The smaller a proxy's error where energy is metered (the two grounds on the left), the further its",
+        "kind of time can stand in for a meter on this machine, this model and this load.",
+        "",
+        *scoreboard(snapshot.proxies, window_seconds),
+    ]
 
 
 def _next(url: str | None) -> list[str]:

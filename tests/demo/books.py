@@ -3,6 +3,7 @@
 from exporter.domain.readings import Device, Method
 from exporter.domain.snapshot import DeviceView, HistogramValue, ModelView, SettledRequest, Snapshot
 from exporter.domain.units import Instant, Joules, Watts
+from tests.metrics.examples import proxy_view
 
 NOTHING = HistogramValue((), (0,), 0.0, (None,))
 
@@ -62,4 +63,5 @@ def model_view() -> ModelView:
 def books(device: DeviceView | None = None) -> Snapshot:
     """A request alone, then two that overlap, one of them aborted."""
     recent = (settled(0, 1, 10.0), settled(2, 4, 30.0), settled(3, 4, 20.0, output_tokens=None))
-    return Snapshot(Instant(5.0), (device or device_view(),), (model_view(),), (), recent)
+    proxies = (proxy_view("time", "demo", "tiny"), proxy_view("step_model", "demo", "tiny"))
+    return Snapshot(Instant(5.0), (device or device_view(),), (model_view(),), (), recent, proxies)

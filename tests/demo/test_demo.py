@@ -104,6 +104,11 @@ def test_the_processor_is_metered_and_no_gpu(tmp_path: Path) -> None:
     assert demo_settings(server, DemoOptions()).power.source in {("rapl",), ("cpu",)}
 
 
+def test_proxies_are_scored_on_windows_that_fit_into_the_demo(tmp_path: Path) -> None:
+    server = RunningInference("http://127.0.0.1:1", tmp_path / "log", "tiny", 1)
+    assert demo_settings(server, DemoOptions()).scoring.window_seconds <= DemoOptions().seconds / 6
+
+
 def _interrupt_when(condition: Callable[[], bool], kind: signal.Signals = signal.SIGINT) -> None:
     def watch() -> None:
         while not condition():

@@ -46,12 +46,15 @@ def test_exactly_one_request_hangs_up() -> None:
     assert hang_ups[0].stream
 
 
-def test_requests_run_alone_first_and_together_then(load: Load) -> None:
+def test_requests_run_alone_first_then_together_and_alone_at_last(load: Load) -> None:
     facts = load.facts
     alone = [fact for fact in facts if fact.phase == "alone"]
     together = [fact for fact in facts if fact.phase == "together"]
     assert not any(_overlap(one, other) for one in alone for other in facts if other is not one)
     assert any(_overlap(one, other) for one in together for other in together if other is not one)
+    begin, end = min(fact.start for fact in together), max(fact.end for fact in together)
+    assert any(fact.end < begin for fact in alone)
+    assert any(fact.start > end for fact in alone)
 
 
 def test_each_request_is_told_as_it_ends_and_all_in_order_of_their_starts(load: Load) -> None:

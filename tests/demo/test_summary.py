@@ -13,6 +13,7 @@ FACTS = (
     ClientFact("together", Instant(2), Instant(4), "ok", output_tokens=10),
     ClientFact("together", Instant(3), Instant(4), "aborted"),
 )
+_SHARES = ["36.0%", "-4.0%", "0.62", "5"]
 
 
 def told(snapshot: Snapshot | None = None, url: str | None = None) -> str:
@@ -79,6 +80,23 @@ def test_the_page_is_named_only_while_it_is_there() -> None:
 def test_books_without_any_request_still_read() -> None:
     empty = Snapshot(Instant(0), (), (), ())
     assert "joules per request" in told(empty)
+    assert "No proxy has predicted anything yet." in told(empty)
+
+
+def test_proxies_are_scored_under_their_question() -> None:
+    text = told()
+    assert "How far does time stand in for energy here?" in text
+    assert row(text, "step_model").split()[1:] == ["-", "-", "-", "0", *["36.0%", "-4.0%", "0.62", "2"], *_SHARES]
+
+
+def test_windows_have_the_length_that_was_scored() -> None:
+    assert "windows of 5 s" in summary(Result("tiny", books(), FACTS, window_seconds=5.0))
+
+
+def test_scores_on_an_estimate_are_said_to_be_no_measurement() -> None:
+    question = "How far does time stand in for energy here?"
+    assert "!! ESTIMATED !! energy here is a model" in told().split(question)[1]
+    assert "ESTIMATED" not in told(books(device_view("measured"))).split(question)[1]
 
 
 def test_no_line_is_wider_than_a_hundred_columns_or_coloured() -> None:
