@@ -20,6 +20,8 @@ from exporter.pipeline.server import serves
 from exporter.power.sampler import Sampler
 from exporter.power.select import Opened, open_chosen
 from exporter.proxy.calibration import Calibration
+from exporter.recording.recorder import RecordedPipeline
+from exporter.recording.tape import Tape
 from exporter.requests.arrival.opening import open_arrival
 from exporter.requests.registry import READERS
 from exporter.server import build, serve
@@ -48,14 +50,21 @@ class Exporter:
 
 
 @asynccontextmanager
-async def exporting(settings: Settings, clock: SystemClock | None = None) -> AsyncIterator[Exporter]:
+async def exporting(
+    settings: Settings, clock: SystemClock | None = None, tape: Tape | None = None
+) -> AsyncIterator[Exporter]:
     """Run an exporter for as long as the context lasts.
+
+    Args:
+        settings: all of them.
+        clock: its clock; this machine's where there is none.
+        tape: what the pipeline is told goes on it, to be closed by whoever made it.
 
     Raises:
         ExporterError: it cannot start with these settings on this machine; says what to do.
     """
     clock = clock or SystemClock()
-    engine = assemble(settings, open_sources(settings, clock), clock)
+    engine = assemble(settings, open_sources(settings, clock), clock, tape)
     try:
         engine.resume()
         runner = await serve(build(engine.published, engine.ready, engine.fault), settings.listen)
@@ -108,14 +117,17 @@ def calibrations(settings: Settings, devices: Sequence[Device]) -> dict[str, Cal
     return chosen
 
 
-def assemble(settings: Settings, opened: Sequence[Opened], clock: SystemClock) -> Engine:
+def assemble(settings: Settings, opened: Sequence[Opened], clock: SystemClock, tape: Tape | None = None) -> Engine:
     """Put the parts together around open power sources."""
     store = StateStore.open(Path(settings.state_dir)) if settings.state_dir is not None else None
     if store is not None and store.notice is not None:
         log.warning("%s", store.notice)
     devices = [device for each in opened for device in each.source.devices]
     calibrations(settings, devices)
-    pipeline = Pipeline(settings, devices, clock.now())
+    begin = clock.now()
+    pipeline = (
+        Pipeline(settings, devices, begin) if tape is None else RecordedPipeline(settings, devices, begin, tape=tape)
+    )
     power = [
         PowerFeed(each.name, Sampler(each.source, settings.power.interval_seconds, clock), each.refusals)
         for each in opened

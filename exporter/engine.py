@@ -132,7 +132,7 @@ class Engine:
             return
         stored = self._store.load()
         self._saved = set(stored)
-        self.pipeline.restore(stored)
+        self.pipeline.restore({key: value for key, value in stored.items() if not key.startswith("log|")})
         for feed in self._logs:
             memory = stored.get(f"log|{feed.server}")
             if memory is not None:
