@@ -1,11 +1,13 @@
 """All devices and all servers: who shares what, and the books of each device.
 
 Devices that serve the same servers form a group and share one row of slices; a server whose devices also serve others
-has a lane in several groups. Every joule has a row:
+has a lane in several groups, one that no device serves has a group without devices, which only says who was there when.
+Every joule has a row:
 
     metered = requests + idle + unattributed + unsettled          for each device, to rounding
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -21,6 +23,7 @@ from exporter.ledger.slices import PRESENCE, Reserved, Slices
 
 SILENCE_SECONDS = 65.0
 """Settling waits this long for a silent sensor, then goes on without it: longer than finding a stuck counter takes."""
+_MOST_HOLES = 256
 _LEAST_QUIET_SLICES = 50
 """The idle baseline is learned from so many slices at once."""
 
@@ -73,19 +76,23 @@ class Ledger:
             since: when the books begin; energy before it is not taken in.
             idle_watts: fixed idle baselines by device name.
         """
+        self.since = since
         self.slice_seconds = settings.slice_seconds
         self.horizon_seconds = settings.horizon_seconds
         self.meters = {device.name: Meter(device) for device in devices}
         self.books = {device.name: Books() for device in devices}
         self.idle = {device.name: IdleBaseline(idle_watts.get(device.name)) for device in devices}
         self.groups = tuple(self._form_groups(devices, users, since))
+        self._holes: dict[str, deque[tuple[float, float]]] = {
+            device.name: deque(maxlen=_MOST_HOLES) for device in devices
+        }
         self._idle_until = {group.devices: group.slices.closed for group in self.groups}
         self._place = {name: (group, index) for group in self.groups for index, name in enumerate(group.devices)}
 
     def _form_groups(
         self, devices: Sequence[Device], users: Mapping[str, Sequence[str]], since: float
     ) -> Iterator[Group]:
-        by_lanes: dict[tuple[str, ...], list[str]] = {}
+        by_lanes: dict[tuple[str, ...], list[str]] = {(server,): [] for server, names in users.items() if not names}
         for device in devices:
             lanes = tuple(server for server, names in users.items() if device.name in names)
             by_lanes.setdefault(lanes, []).append(device.name)
@@ -110,8 +117,21 @@ class Ledger:
 
     def receive(self, reading: Reading) -> None:
         """Take in one reading of a known device."""
-        for segment in self.meters[reading.device].receive(reading):
+        meter = self.meters[reading.device]
+        frontier, lost = meter.frontier, meter.lost_seconds
+        segments = meter.receive(reading)
+        for segment in segments:
             self._deposit(reading.device, segment.start, segment.end, segment.joules)
+        if meter.lost_seconds > lost or any(segment.interpolated for segment in segments):
+            self._note_hole(reading.device, frontier, meter.frontier)
+
+    def _note_hole(self, name: str, start: float | None, end: float | None) -> None:
+        if start is not None and end is not None:
+            self._holes[name].append((start, end))
+
+    def is_whole(self, group: Group, start: float, end: float) -> bool:
+        """Whether readings of all the group's devices had no hole in [start, end)."""
+        return not any(since < end and start < until for name in group.devices for since, until in self._holes[name])
 
     def _deposit(self, name: str, start: float, end: float, joules: float) -> None:
         group, index = self._place[name]

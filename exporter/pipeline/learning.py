@@ -38,7 +38,7 @@ class Windows:
     def _cut(self, first: int, stop: int, count: int) -> Iterator[Window]:
         group, lane = self._places[0]
         here = scene(group.slices.amounts[:, lane, _run(group, first, stop)], self._ledger.slice_seconds)
-        others = sum((_others(group, lane, first, stop) for group, lane in self._places), np.zeros(stop - first))
+        strangers = sum((others(group, lane, first, stop) for group, lane in self._places), np.zeros(stop - first))
         joules = sum((_energy(group, first, stop) for group, _ in self._places), np.zeros(stop - first))
         rate = step_rate(here)
         columns = (
@@ -48,11 +48,11 @@ class Windows:
             here.decode_tokens,
             rate * here.context,
             joules,
-            others,
+            strangers,
         )
         table = np.stack([column.reshape(count, self._width).sum(axis=1) for column in columns], axis=1)
-        for busy, steps, prefill, decode, context, energy, strangers in table.tolist():
-            if strangers == 0.0 and energy > 0.0:
+        for busy, steps, prefill, decode, context, energy, company in table.tolist():
+            if company == 0.0 and energy > 0.0:
                 yield Window(
                     seconds=self._width * self._ledger.slice_seconds,
                     busy_seconds=busy,
@@ -80,11 +80,12 @@ def _run(group: Group, first: int, stop: int) -> slice:
     return slice(first - group.slices.base, stop - group.slices.base)
 
 
-def _others(group: Group, lane: int, first: int, stop: int) -> Floats:
+def others(group: Group, lane: int, first: int, stop: int) -> Floats:
+    """Presence of other servers in slices [first, stop) of the group: request-seconds of shape (slices,)."""
     run = _run(group, first, stop)
     presence = group.slices.amounts[PRESENCE, :, run]
-    others: Floats = presence.sum(axis=0) - presence[lane]
-    return np.where(others > 1e-9, others, 0.0)
+    company: Floats = presence.sum(axis=0) - presence[lane]
+    return np.where(company > 1e-9, company, 0.0)
 
 
 def _energy(group: Group, first: int, stop: int) -> Floats:

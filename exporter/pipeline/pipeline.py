@@ -14,6 +14,7 @@ pipelines that are told the same things at the same instants say the same, to th
 import json
 from collections import deque
 from collections.abc import Mapping, Sequence
+from math import inf
 
 import numpy as np
 
@@ -29,28 +30,53 @@ from exporter.ledger.claims import Floats
 from exporter.ledger.ledger import Group, Ledger
 from exporter.ledger.slices import CONTEXT, DECODE, DECODING, PREFILL, PRESENCE
 from exporter.pipeline.learning import scene
+from exporter.pipeline.observing import Observer
 from exporter.pipeline.server import Server, serves
 from exporter.pipeline.settling import Settling
+from exporter.proxy.calibration import Calibration, Machine
 
 _RECENT = 256
+_SAMPLES_SECONDS = 60.0
+"""The latest samples of scores are large: they are saved so often, everything else at every checkpoint."""
 
 
 class Pipeline:
     """Readings and events in, a snapshot out."""
 
-    def __init__(self, settings: Settings, devices: Sequence[Device], since: Instant) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        devices: Sequence[Device],
+        since: Instant,
+        *,
+        calibrations: Mapping[str, Calibration] | None = None,
+    ) -> None:
+        """Begin empty books.
+
+        Args:
+            settings: the configuration.
+            devices: everything that is metered.
+            since: when the books begin.
+            calibrations: by server name, what requests are estimated with where no device serves that server.
+        """
         users = {
             server.name: [device.name for device in devices if serves(server, device)] for server in settings.servers
         }
         self.settings = settings
         self.ledger = Ledger(devices, users, settings.attribution, since=since, idle_watts=settings.power.idle_watts)
-        self.servers = {one.name: Server(one, settings, self.ledger, since) for one in settings.servers}
+        observer = Observer(self.ledger, exclude_static=settings.attribution.idle == "exclude")
+        given = calibrations or {}
+        self.servers = {
+            one.name: Server(one, settings, self.ledger, observer, given.get(one.name)) for one in settings.servers
+        }
         self._settling = Settling(
             self.ledger,
             {name: server.requests for name, server in self.servers.items()},
             self._prices,
+            observer,
             exclude_static=settings.attribution.idle == "exclude",
         )
+        self._samples_saved = -inf
         self._recent: deque[SettledRequest] = deque(maxlen=_RECENT)
         self.watermark: float = since
 
@@ -131,23 +157,38 @@ class Pipeline:
             models=tuple(tally.view() for server in self.servers.values() for tally in server.tallies.values()),
             servers=tuple(server.view() for server in self.servers.values()),
             recent=tuple(self._recent),
+            proxies=tuple(view for server in self.servers.values() for view in server.proxying.views()),
             label_overflows={"model": sum(server.overflows for server in self.servers.values())},
         )
 
+    def calibrations(self, date: str, machine: Machine) -> tuple[Calibration, ...]:
+        """What was learned, by server and model, to be used where nothing is metered.
+
+        Args:
+            date: now, in ISO 8601.
+            machine: where this runs.
+        """
+        return tuple(one for server in self.servers.values() for one in server.calibrations(date, machine))
+
     # --- across restarts -------------------------------------------------------------------------------------------
 
-    def checkpoint(self, saved: set[str]) -> dict[str, bytes | None]:
+    def checkpoint(self, saved: set[str], *, last: bool = False) -> dict[str, bytes | None]:
         """What has changed since the last checkpoint, by key; None for what can be forgotten.
 
         Args:
             saved: keys in the store; kept up to date here.
+            last: nothing follows: even what is saved only now and then is in it.
         """
         whole = {
             "watermark": self.watermark,
             "ledger": durable.summary(self.ledger),
             "servers": {name: server.snapshot() for name, server in self.servers.items()},
         }
-        return {"pipeline": json.dumps(whole).encode(), **durable.changes(self.ledger, saved)}
+        changes = {"pipeline": json.dumps(whole).encode(), **durable.changes(self.ledger, saved)}
+        if last or self.watermark - self._samples_saved >= _SAMPLES_SECONDS:
+            self._samples_saved = self.watermark
+            changes["samples"] = json.dumps({name: one.samples() for name, one in self.servers.items()}).encode()
+        return changes
 
     def restore(self, store: Mapping[str, bytes]) -> None:
         """Go on from checkpoints, before anything is received. Servers that are no longer configured are let go."""
@@ -156,9 +197,10 @@ class Pipeline:
         whole = json.loads(store["pipeline"])
         self.watermark = whole["watermark"]
         durable.restore(self.ledger, whole["ledger"], store)
+        samples = json.loads(store.get("samples", b"{}"))
         for name, server in self.servers.items():
             if name in whole["servers"]:
-                server.restore(whole["servers"][name])
+                server.restore(whole["servers"][name], samples.get(name, {}))
 
     def _view(self, name: str, unsettled: float, now: Instant) -> DeviceView:
         meter, books, idle = self.ledger.meters[name], self.ledger.books[name], self.ledger.idle[name].watts

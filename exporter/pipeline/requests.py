@@ -313,6 +313,10 @@ class Requests:
         """Everything that ran before this instant is known with its end and its tokens."""
         return min((running.since for running in self.running.values() if running.since < until), default=until)
 
+    def settled_until(self, until: float) -> float:
+        """Everything that ran before this instant has settled."""
+        return min(self.complete_until(until), self.waiting_since())
+
     def quiet_until(self, until: float) -> float:
         """Whoever ran before this instant is known, though the next request be three times as long as any before it."""
         delay = self.usual.delay() if self.usual.heard else _LEAST_SILENCE_SECONDS / 2.0

@@ -1,20 +1,34 @@
 """All that the pipeline keeps of one inference server: its requests, its policy, its counts."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from math import isfinite, nan
 from typing import Any
+
+import numpy as np
 
 from exporter.attribution.policies import POLICIES
 from exporter.attribution.policy import AttributionPolicy, coefficients
+from exporter.domain.events import Completed
 from exporter.domain.readings import Device, Method
-from exporter.domain.settings import ServerSettings, Settings
+from exporter.domain.settings import ProxyName, ServerSettings, Settings
 from exporter.domain.snapshot import ServerView, SettledRequest
-from exporter.domain.units import Instant, Joules
+from exporter.domain.units import Joules
+from exporter.ledger.claims import Floats
 from exporter.ledger.ledger import Ledger
 from exporter.pipeline.learning import Windows
+from exporter.pipeline.observing import Observer
+from exporter.pipeline.proxying import Proxying
 from exporter.pipeline.requests import Finished, Requests
 from exporter.pipeline.settling import Batch
 from exporter.pipeline.tally import Tally
+from exporter.proxy.calibration import Calibration, Key, Machine
+from exporter.proxy.calibrator import Terms
+from exporter.proxy.estimator import Estimates, Estimator
+from exporter.proxy.proxy import Features
 
+_METHODS: tuple[Method, ...] = ("simulated", "estimated")
+"""The worst first: what mixes methods is called by the worst of them."""
 _MOST_MODELS = 100
 _UNKNOWN_MODEL = "unknown"
 _OTHER_MODEL = "other"
@@ -36,19 +50,29 @@ def _is(device: Device, selector: str) -> bool:
 class Server:
     """One inference server, from news to counts."""
 
-    def __init__(self, settings: ServerSettings, whole: Settings, ledger: Ledger, since: Instant) -> None:
+    def __init__(
+        self,
+        settings: ServerSettings,
+        whole: Settings,
+        ledger: Ledger,
+        observer: Observer,
+        calibration: Calibration | None = None,
+    ) -> None:
         devices = [meter.device for meter in ledger.meters.values() if serves(settings, meter.device)]
+        self.devices = tuple(devices)
         self.settings = settings
-        self.requests = Requests(horizon_seconds=whole.attribution.horizon_seconds, since=since)
+        self.requests = Requests(horizon_seconds=whole.attribution.horizon_seconds, since=ledger.since)
         self.policy: AttributionPolicy = POLICIES[whole.attribution.policy]()
         self.windows = Windows(ledger, settings.name)
+        self.proxying = Proxying(settings.name, ledger, observer, whole)
         self.tallies: dict[str, Tally] = {}
-        self.heard_until: float = since
+        self.heard_until: float = ledger.since
         self.late_joules = 0.0
         self.overflows = 0
         self.in_force: str = "time"
         self._whole = whole
-        self._method: Method = "estimated" if any(one.method == "estimated" for one in devices) else "measured"
+        self._method = worst_method(devices)
+        self._estimator = Estimator(calibration) if calibration is not None and not devices else None
         self._model = settings.model or _UNKNOWN_MODEL
 
     # --- time ------------------------------------------------------------------------------------------------------
@@ -62,54 +86,65 @@ class Server:
         """Let the policy learn from what is known for good."""
         for window in self.windows.until(self.requests.complete_until(watermark)):
             self.policy.learn(window)
+        self.proxying.learn(self.requests.settled_until(watermark))
 
     # --- counts ----------------------------------------------------------------------------------------------------
 
     def count(self, batch: Batch) -> list[SettledRequest]:
         """Count what has settled; returns it as the world may see it, ghosts left out."""
-        by_model: dict[str, list[SettledRequest]] = {}
-        for settled, prefill in self._settled(batch):
-            self._tally(settled.model)  # at once: the bound on models counts those that have one
-            by_model.setdefault(settled.model, []).append(settled)
-            self._count_phases(settled, prefill)
-        for model, requests in by_model.items():
-            self._tally(model).add(requests)
-        self.late_joules += float(batch.late.sum())
-        return [settled for requests in by_model.values() for settled in requests]
-
-    def _settled(self, batch: Batch) -> Iterator[tuple[SettledRequest, float]]:
-        names = tuple(batch.joules)
-        shares: Sequence[Sequence[float]] = list(zip(*(each.tolist() for each in batch.joules.values()), strict=True))
-        shares = shares or [()] * len(batch.finished)
-        for finished, joules, prefill, late in zip(
-            batch.finished, shares, batch.prefill.tolist(), batch.late.tolist(), strict=True
-        ):
+        by_model: dict[str, list[int]] = {}
+        for index, finished in enumerate(batch.finished):
             if not finished.ghost:
-                yield self._settle(finished, dict(zip(names, joules, strict=True)), late), prefill
+                by_model.setdefault(self._name_model(finished.news.model), []).append(index)
+                self._tally(self._model)  # at once: the bound on models counts those that have one
+        self.late_joules += float(batch.late.sum())
+        return [settled for model, rows in by_model.items() for settled in self._count_model(model, batch.rows(rows))]
 
-    def _settle(self, finished: Finished, joules: dict[str, float], late: float) -> SettledRequest:
-        news = finished.news
-        first = news.first_token
-        return SettledRequest(
-            server=self.settings.name,
-            model=self._name_model(news.model),
-            id=news.id,
-            start=news.start,
-            end=news.end,
-            outcome=news.outcome,
-            method=self._method,
-            joules=Joules(sum(joules.values())),
-            joules_by_device={name: Joules(mine) for name, mine in joules.items()},
-            late_joules=Joules(late),
-            prompt_tokens=news.prompt_tokens,
-            output_tokens=news.output_tokens,
-            time_to_first_token_seconds=first - news.start + news.queued_seconds if first is not None else None,
-            queued_seconds=news.queued_seconds,
-        )
+    def _count_model(self, model: str, batch: Batch) -> list[SettledRequest]:
+        assert batch.seen is not None, "whoever settles has been observed"
+        total = batch.total if self.devices else np.full(len(batch.finished), np.nan)
+        foretold = self.proxying.settle(model, batch.finished, batch.seen, total, batch.metered)
+        settled = list(self._settle(model, batch, batch.seen, foretold))
+        if self._estimator is not None:
+            settled = estimated(settled, self._estimator.estimate(batch.seen))
+        self._tally(model).add(settled)
+        for one, prefill in zip(settled, batch.prefill.tolist(), strict=True):
+            self._count_phases(one, prefill)
+        return settled
+
+    def _settle(
+        self, model: str, batch: Batch, seen: Features, foretold: Mapping[ProxyName, Floats]
+    ) -> Iterator[SettledRequest]:
+        concurrency = _concurrency(batch.finished, seen).tolist()
+        metered, late = batch.metered.tolist(), batch.late.tolist()
+        devices = [(name, joules.tolist()) for name, joules in batch.joules.items()]
+        predictions = [(name, joules.tolist()) for name, joules in foretold.items()]
+        for index, finished in enumerate(batch.finished):
+            news = finished.news
+            joules = {name: Joules(each[index]) for name, each in devices}
+            yield SettledRequest(
+                server=self.settings.name,
+                model=model,
+                id=news.id,
+                start=news.start,
+                end=news.end,
+                outcome=news.outcome,
+                method=self._method,
+                joules=Joules(sum(joules.values()) if joules else nan),
+                joules_by_device=joules,
+                late_joules=Joules(late[index]),
+                prompt_tokens=news.prompt_tokens,
+                output_tokens=news.output_tokens,
+                time_to_first_token_seconds=_first_token_seconds(news),
+                queued_seconds=news.queued_seconds,
+                concurrency=concurrency[index],
+                metered_joules=_known(metered[index]),
+                predicted={name: Joules(each[index]) for name, each in predictions if each[index] == each[index]},
+            )
 
     def _count_phases(self, settled: SettledRequest, prefill: float) -> None:
-        """Where the first token is not known, nobody can tell the phases apart: neither is counted."""
-        if settled.time_to_first_token_seconds is not None:
+        """Where the first token is not known or nothing is metered, nobody can tell the phases: neither is counted."""
+        if settled.time_to_first_token_seconds is not None and self.devices:
             phases = self._tally(settled.model).phases
             phases["prefill"] += prefill
             phases["decode"] += settled.joules - prefill
@@ -126,6 +161,31 @@ class Server:
         if model not in self.tallies:
             self.tallies[model] = Tally(self.settings.name, model, self._whole.buckets)
         return self.tallies[model]
+
+    # --- calibrations ----------------------------------------------------------------------------------------------
+
+    def calibrations(self, date: str, machine: Machine) -> Iterator[Calibration]:
+        """What was learned of each model, to be used where nothing is metered."""
+
+        def terms(model: str) -> Terms:
+            return Terms(self._key(model), date, machine, self._method, self._whole.attribution.policy)
+
+        return self.proxying.calibrations(terms)
+
+    def _key(self, model: str) -> Key:
+        about, devices = self.settings.about, self.devices
+        limits = [device.power_limit_watts for device in devices]
+        known = [limit for limit in limits if limit is not None]
+        return Key(
+            model=model,
+            gpu=", ".join(dict.fromkeys(device.model for device in devices)),
+            gpus=len(devices),
+            engine=about.get("engine", ""),
+            dtype=about.get("dtype", ""),
+            parallelism=about.get("parallelism", ""),
+            power_limit_watts=sum(known) if known and len(known) == len(limits) else None,
+            driver=", ".join(dict.fromkeys(device.driver for device in devices if device.driver)),
+        )
 
     # --- views -----------------------------------------------------------------------------------------------------
 
@@ -152,6 +212,10 @@ class Server:
             coefficients=coefficients(self.policy),
         )
 
+    def samples(self) -> dict[str, Any]:
+        """What is saved now and then because it is large, as JSON values."""
+        return self.proxying.samples()
+
     def snapshot(self) -> dict[str, Any]:
         """What must survive a restart, as JSON values."""
         policy: Any = self.policy
@@ -164,10 +228,11 @@ class Server:
             "model": self._model,
             "learned_until": self.windows.learned_until,
             "heard_until": self.heard_until,
+            "proxies": self.proxying.books(),
         }
 
-    def restore(self, snapshot: dict[str, Any]) -> None:
-        """Go on from a snapshot of a server of the same name."""
+    def restore(self, snapshot: dict[str, Any], samples: Mapping[str, Any]) -> None:
+        """Go on from a snapshot of a server of the same name, and from samples saved some time before it."""
         policy: Any = self.policy
         self.requests.restore(snapshot["requests"])
         for saved in snapshot["tallies"]:
@@ -179,3 +244,38 @@ class Server:
         self._model = self.settings.model or snapshot["model"]
         self.windows.learned_until = snapshot["learned_until"]
         self.heard_until = snapshot["heard_until"]
+        if "proxies" in snapshot:
+            self.proxying.restore(snapshot["proxies"], samples)
+
+
+def estimated(settled: Sequence[SettledRequest], estimates: Estimates) -> list[SettledRequest]:
+    """The same requests with estimates for joules; where nothing can be estimated they stay as they are."""
+    low, high = estimates.low.tolist(), estimates.high.tolist()
+    return [
+        replace(one, method="time_proxy", joules=Joules(joules), interval=(Joules(low[index]), Joules(high[index])))
+        if isfinite(joules)
+        else one
+        for index, (one, joules) in enumerate(zip(settled, estimates.joules.tolist(), strict=True))
+    ]
+
+
+def worst_method(devices: Sequence[Device]) -> Method:
+    """How the energy of all these together came to be known."""
+    methods = {device.method for device in devices}
+    return next((method for method in _METHODS if method in methods), "measured")
+
+
+def _concurrency(finished: Sequence[Finished], seen: Features) -> Floats:
+    """How many were there while each was, itself included; 1 where that is not known."""
+    life = np.array([one.life.end - one.life.start for one in finished])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.maximum(np.nan_to_num(life / seen.shared_seconds, nan=1.0, posinf=1.0), 1.0)
+
+
+def _first_token_seconds(news: Completed) -> float | None:
+    first = news.first_token
+    return first - news.start + news.queued_seconds if first is not None else None
+
+
+def _known(joules: float) -> Joules | None:
+    return Joules(joules) if joules == joules else None  # noqa: PLR0124 - NaN is what does not equal itself

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from exporter.ledger.claims import Claims, Life
 from exporter.ledger.ledger import Group, Ledger
 from exporter.ledger.slices import Reserved
+from exporter.pipeline.observing import Observer
 from exporter.pipeline.requests import Finished, Requests, Running
+from exporter.proxy.proxy import Features
 
 Floats = NDArray[np.float64]
 PriceBook = Callable[[Group, Floats], Floats]
@@ -21,16 +23,38 @@ _NO_CLAIMS = Claims.of([])
 
 @dataclass(slots=True)
 class Batch:
-    """Requests of one server that settle together, and what they were given; arrays of shape (requests,)."""
+    """Requests of one server that settle together, and what they were given; arrays of shape (requests,).
+
+    Attributes:
+        metered: busy energy while they were there; NaN for those that did not run alone.
+        seen: what can be seen of them; None where there is none.
+    """
 
     finished: list[Finished]
     joules: dict[str, Floats] = field(default_factory=dict)
     prefill: Floats = field(init=False)
     late: Floats = field(init=False)
+    metered: Floats = field(init=False)
+    seen: Features | None = None
 
     def __post_init__(self) -> None:
         self.prefill = np.zeros(len(self.finished))
         self.late = np.zeros(len(self.finished))
+        self.metered = np.zeros(len(self.finished))
+
+    @property
+    def total(self) -> Floats:
+        """Joules of all devices, of shape (requests,)."""
+        return sum(self.joules.values(), np.zeros(len(self.finished)))
+
+    def rows(self, chosen: Sequence[int]) -> "Batch":
+        """Some of the requests."""
+        some = Batch([self.finished[index] for index in chosen])
+        rows = np.array(chosen, dtype=np.intp)
+        some.joules = {name: joules[rows] for name, joules in self.joules.items()}
+        some.prefill, some.late, some.metered = self.prefill[rows], self.late[rows], self.metered[rows]
+        some.seen = self.seen.rows(rows) if self.seen is not None else None
+        return some
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +63,7 @@ class _Market:
 
     group: Group
     reserved: Reserved
+    held: Floats
     prices: Floats
 
     def settle(self, lane: int, claims: Claims, batch: Batch) -> None:
@@ -64,12 +89,19 @@ class Settling:
     """Moves energy from slices to requests, one advance of the watermark at a time."""
 
     def __init__(
-        self, ledger: Ledger, servers: Mapping[str, Requests], prices: PriceBook, *, exclude_static: bool
+        self,
+        ledger: Ledger,
+        servers: Mapping[str, Requests],
+        prices: PriceBook,
+        observer: Observer,
+        *,
+        exclude_static: bool,
     ) -> None:
         self._ledger = ledger
         self._servers = servers
         self._prices = prices
         self._exclude_static = exclude_static
+        self._observer = observer
         self._horizon = round(ledger.horizon_seconds / ledger.slice_seconds)
 
     def advance(self, until: int) -> dict[str, Batch]:
@@ -102,7 +134,14 @@ class Settling:
         for lane, server in enumerate(group.lanes):
             if len(claims[lane]):
                 market.settle(lane, claims[lane], batches[server])
+                self._observe(market, lane, batches[server])
         self._learn_idle(group, until)
+
+    def _observe(self, market: "_Market", lane: int, batch: Batch) -> None:
+        first = market.reserved.first
+        if batch.seen is None:
+            batch.seen = self._observer.features(batch.finished, market.held[:, lane], first)
+        batch.metered += self._observer.metered(market.group, batch.finished, market.held, first)
 
     def _learn_idle(self, group: Group, until: int) -> None:
         """Learn it late enough that whoever was there is known; at the latest when slices are about to close."""
@@ -117,7 +156,8 @@ class Settling:
     def _open_market(self, group: Group, first: int, stop: int) -> "_Market":
         edge = group.slices.edge(stop)
         reserved = group.slices.reserve(self._running(group, edge), first, stop)
-        return _Market(group, reserved, self._prices(group, group.slices.occupancy(reserved)))
+        held = group.slices.occupancy(reserved)
+        return _Market(group, reserved, held, self._prices(group, held))
 
     def _book(self, batch: Batch) -> None:
         """Book what was taken, ghosts apart, and what running requests were given before."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -75,8 +76,9 @@ class Tally:
             self.requests[one.outcome] += 1
             self.tokens["input"] += one.prompt_tokens or 0
             self.tokens["output"] += one.output_tokens or 0
-        for method in {one.method for one in settled}:
-            mine = [one for one in settled if one.method == method]
+        known = [one for one in settled if not isnan(one.joules)]
+        for method in {one.method for one in known}:
+            mine = [one for one in known if one.method == method]
             spent = [one for one in mine if one.output_tokens]
             energy = self.energy.setdefault(method, Histogram(self.buckets.energy))
             per_token = self.per_token.setdefault(method, Histogram(self.buckets.energy_per_token))
