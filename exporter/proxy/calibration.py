@@ -7,16 +7,16 @@ like any other. Writing and reading back changes nothing, to the last bit.
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, get_args
 
 from exporter.domain.errors import CalibrationError
-from exporter.domain.readings import Method
+from exporter.domain.readings import Device, Method
 from exporter.domain.settings import PolicyName, ProxyName
 from exporter.domain.snapshot import Ground, ScoreName
-from exporter.proxy.document import Place, parse
+from exporter.proxy.document import LONGEST_TEXT, Place, parse
 from exporter.proxy.proxies import UNITS, check_coefficients
 from exporter.proxy.proxy import Coefficient
 
@@ -48,6 +48,39 @@ class Key:
     parallelism: str = ""
     power_limit_watts: float | None = None
     driver: str = ""
+
+
+def key_of(model: str, about: Mapping[str, str], devices: Sequence[Device]) -> Key:
+    """What a calibration is of that is made now.
+
+    Args:
+        model: its name.
+        about: what the operator says of the server: `engine`, `dtype`, `parallelism`.
+        devices: those that serve it. Where there are GPUs the host's parts do not name the hardware.
+    """
+    parts = [device for device in devices if device.kind == "gpu"] or list(devices)
+    limits = [device.power_limit_watts for device in parts]
+    known = [limit for limit in limits if limit is not None]
+    return Key(
+        model=_printable(model),
+        gpu=_several(device.model or device.kind for device in parts),
+        gpus=len(parts),
+        engine=about.get("engine", ""),
+        dtype=about.get("dtype", ""),
+        parallelism=about.get("parallelism", ""),
+        power_limit_watts=sum(known) if known and len(known) == len(limits) else None,
+        driver=_several(device.driver for device in parts),
+    )
+
+
+def _several(names: Iterable[str]) -> str:
+    """Each name once, in order."""
+    return _printable(" + ".join(dict.fromkeys(name for name in names if name)))
+
+
+def _printable(text: str) -> str:
+    """As `from_json` will take it: a log or a driver may say anything."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)[:LONGEST_TEXT]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +154,10 @@ class Calibration:
 
     @property
     def name(self) -> str:
-        """What to call it among others: its model and its devices, in characters that a file's name may have."""
+        """What to call it among others: its model and its devices and its type, in characters that a file's name may have."""
         about = (self.key.model, f"{self.key.gpus}x{self.key.gpu}" if self.key.gpu else "", self.key.dtype)
-        return "_".join(_plain(part) for part in about if part)[:150]
+        joined = "_".join(_plain(part) for part in about if part).lstrip(".-")
+        return joined[:150] or "unnamed"
 
 
 def to_json(calibration: Calibration) -> str:

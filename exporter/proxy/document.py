@@ -11,7 +11,7 @@ from typing import Any
 
 from exporter.domain.errors import CalibrationError
 
-_LONGEST_TEXT = 1000
+LONGEST_TEXT = 1000
 _SHOWN = 40
 
 
@@ -55,9 +55,9 @@ class Place:
 
     def text(self) -> str:
         """Printable text, perhaps empty."""
-        fits = isinstance(self.value, str) and self.value.isprintable() and len(self.value) <= _LONGEST_TEXT
+        fits = isinstance(self.value, str) and self.value.isprintable() and len(self.value) <= LONGEST_TEXT
         if not fits:
-            raise self.wanted(f"text in one line of at most {_LONGEST_TEXT} characters")
+            raise self.wanted(f"text in one line of at most {LONGEST_TEXT} characters")
         return str(self.value)
 
     def name(self) -> str:
@@ -102,7 +102,9 @@ def inside_of(place: Place, name: str) -> Place:
 
 
 def _join(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
+    """A key that is odd is shown, rather than letting it break the line or the terminal."""
+    plain = name if name.isprintable() and len(name) <= _SHOWN else _shown(name)
+    return f"{path}.{plain}" if path else plain
 
 
 def _shown(value: Any) -> str:

@@ -10,6 +10,9 @@ from aiohttp.typedefs import Handler, Middleware
 from exporter.domain.snapshot import Published
 from exporter.metrics.accept import qualities
 from exporter.metrics.exposition import render
+from exporter.proxy.calibration import to_json
+from exporter.server.calibrations import PATH as CALIBRATION_PATH
+from exporter.server.calibrations import ByServer, chosen, listed
 from exporter.server.page import CONTENT_SECURITY_POLICY, landing_page
 from exporter.server.proxies import proxies
 from exporter.server.receipts import not_among, receipt_of, recent
@@ -25,6 +28,7 @@ def build(
     published: Callable[[], Published],
     ready: Callable[[], bool],
     fault: Callable[[str], None] = lambda _stage: None,
+    calibrations: Callable[[], ByServer] = dict,
 ) -> web.Application:
     """The application.
 
@@ -32,8 +36,9 @@ def build(
         published: the present state; called once per request, must not block.
         ready: whether the exporter has started: books open, sources asked once. A broken sensor stays ready.
         fault: called with `server` when an answer could not be made: a bug, to be counted.
+        calibrations: those that could be made now.
     """
-    pages = _Pages(published, ready)
+    pages = _Pages(published, ready, calibrations)
     app = web.Application(middlewares=[_guard(fault)])
     app.router.add_get("/", pages.landing)
     app.router.add_get("/metrics", pages.metrics)
@@ -42,13 +47,17 @@ def build(
     app.router.add_get("/api/v1/requests", pages.requests)
     app.router.add_get("/api/v1/requests/{id:.+}", pages.receipt)  # an id may hold a slash
     app.router.add_get("/api/v1/proxy", pages.proxies)
+    app.router.add_get(CALIBRATION_PATH, pages.calibration)
     return app
 
 
 class _Pages:
-    def __init__(self, published: Callable[[], Published], ready: Callable[[], bool]) -> None:
+    def __init__(
+        self, published: Callable[[], Published], ready: Callable[[], bool], calibrations: Callable[[], ByServer]
+    ) -> None:
         self._published = published
         self._ready = ready
+        self._calibrations = calibrations
 
     async def landing(self, _request: web.Request) -> web.Response:
         page = landing_page(self._published()).encode("utf-8", "replace")  # a log in JSON can hold half characters
@@ -82,6 +91,16 @@ class _Pages:
 
     async def proxies(self, _request: web.Request) -> web.Response:
         return web.json_response(proxies(self._published().snapshot))
+
+    async def calibration(self, request: web.Request) -> web.Response:
+        server, model = request.query.get("server"), request.query.get("model")
+        if server is None and model is None:
+            return web.json_response(listed(self._calibrations()))
+        found = chosen(self._calibrations(), server, model)
+        if len(found) != 1:
+            problem = f"{len(found)} calibrations fit: choose one of {CALIBRATION_PATH} by ?server=...&model=...\n"
+            return web.Response(status=404 if not found else 400, text=problem)
+        return web.Response(text=to_json(found[0]), content_type="application/json")
 
 
 def _header(request: web.Request, name: str) -> str:
