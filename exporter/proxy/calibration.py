@@ -154,7 +154,7 @@ class Calibration:
 
     @property
     def name(self) -> str:
-        """What to call it among others: its model and its devices and its type, in characters that a file's name may have."""
+        """What to call it: its model, its devices and its type, in characters that a file's name may have."""
         about = (self.key.model, f"{self.key.gpus}x{self.key.gpu}" if self.key.gpu else "", self.key.dtype)
         joined = "_".join(_plain(part) for part in about if part).lstrip(".-")
         return joined[:150] or "unnamed"
