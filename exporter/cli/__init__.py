@@ -9,11 +9,18 @@ import sys
 from collections.abc import Sequence
 
 from exporter import __version__
-from exporter.cli import check_config, demo, doctor, parse, run
+from exporter.cli import check_config, demo, doctor, parse, record, run
 from exporter.cli.command import Command
 from exporter.domain.errors import ConfigError, ExporterError, UsageError
 
-COMMANDS: tuple[Command, ...] = (run.COMMAND, doctor.COMMAND, check_config.COMMAND, parse.COMMAND, demo.COMMAND)
+COMMANDS: tuple[Command, ...] = (
+    run.COMMAND,
+    doctor.COMMAND,
+    check_config.COMMAND,
+    parse.COMMAND,
+    demo.COMMAND,
+    record.COMMAND,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

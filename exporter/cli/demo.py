@@ -2,12 +2,15 @@
 
 import argparse
 import logging
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from exporter import config
 from exporter.app import exporting
 from exporter.cli.command import Command
+from exporter.cli.tape import add_limits, open_tape
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,6 +19,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--listen", metavar="HOST:PORT", help="where to serve; a free local port where it is left out")
     parser.add_argument("--llama-server", type=Path, metavar="FILE", help="another llama-server")
     parser.add_argument("--model", type=Path, metavar="FILE", help="another GGUF model")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="record all of it, too, for `replay`")
+    add_limits(parser)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -27,7 +32,10 @@ def _run(options: argparse.Namespace) -> int:
         chosen = replace(chosen, seconds=options.seconds)
     if options.listen is not None:
         chosen = replace(chosen, listen=config.parse_address(options.listen))
-    return demo.run(chosen, exporting)
+    if options.record is None:
+        return demo.run(chosen, exporting)
+    with closing(open_tape(options.record, options)) as tape:
+        return demo.run(chosen, partial(exporting, tape=tape))
 
 
 COMMAND = Command("demo", "serve a real small model on this machine's CPU and meter its requests", _add_arguments, _run)
