@@ -68,7 +68,7 @@ LABELS = {
     "source": "the power source: `nvml`, `rapl`, `cpu`",
     "stage": "the part of the exporter in which the fault was caught",
     "term": "what costs the joules: a `step`, a token (`prefill_token`, `decode_token`, `context_token`, "
-    "`prompt_token`, `output_token`), a `request`, a `second` (joules a second are watts); `idle` is in watts",
+    "`prompt_token`, `output_token`), a `request`, a `second` or `shared_second` (watts); `idle` is in watts",
     "uuid": "the vendor's identity of the device, empty where there is none",
     "version": "the exporter's version",
     "view": "who says so: `log`",

@@ -104,7 +104,7 @@ _UNSCORED = ScoreView(0, {}, {}, histogram(RATIO_BOUNDS))
 _COEFFICIENTS: Mapping[ProxyName, Mapping[str, CoefficientView]] = {
     "time": {"second": CoefficientView(46.2, 0.8)},
     "affine_time": {"request": CoefficientView(3.1, 0.4), "second": CoefficientView(44.0, math.inf)},
-    "time_share": {"second": CoefficientView(310.0, 2.5)},
+    "time_share": {"shared_second": CoefficientView(310.0, 2.5)},
     "tokens": {"prompt_token": CoefficientView(0.02, 0.001), "output_token": CoefficientView(0.36, 0.01)},
     "step_model": {"step": CoefficientView(3.16, 0.02), "decode_token": CoefficientView(0.0665, 0.001)},
     "peak": {"second": CoefficientView(1400.0, 0.0)},

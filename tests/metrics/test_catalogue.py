@@ -3,7 +3,9 @@ import re
 import pytest
 
 from exporter.metrics import catalogue
-from exporter.metrics.catalogue import CATALOGUE, LABELS, UNITS, Family
+from exporter.metrics.catalogue import CATALOGUE, LABELS, Family
+from exporter.metrics.catalogue import UNITS as BASE_UNITS
+from exporter.proxy.proxies import UNITS
 
 NOT_BASE_UNITS = re.compile(
     r"_(kwh|wh|watthours?|kilojoules|millijoules|milliwatts|kilowatts|milliseconds|microseconds|ms|minutes|hours|"
@@ -34,7 +36,7 @@ def test_units_are_base_units(family: Family) -> None:
 @families
 def test_a_unit_stands_last(family: Family) -> None:
     words = family.name.removesuffix("_total").split("_")
-    assert not UNITS & set(words[:-1]), "a unit inside the name"
+    assert not BASE_UNITS & set(words[:-1]), "a unit inside the name"
 
 
 @families
@@ -47,6 +49,10 @@ def test_labels_are_explained_and_are_no_target_labels(family: Family) -> None:
 
 def test_no_label_is_explained_in_vain() -> None:
     assert set(LABELS) == {label for family in CATALOGUE for label in family.labels}
+
+
+def test_every_term_that_a_proxy_learns_is_explained() -> None:
+    assert all(f"`{term}`" in LABELS["term"] for terms in UNITS.values() for term in terms)
 
 
 @families
