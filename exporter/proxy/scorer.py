@@ -19,7 +19,7 @@ from exporter.domain.settings import ProxyName
 from exporter.domain.snapshot import CoefficientView, Ground, ProxyView, ScoreView
 from exporter.domain.units import Joules
 from exporter.proxy.drift import Drift
-from exporter.proxy.packed import counts, numbers, realigned
+from exporter.proxy.packed import BEYOND, counts, numbers, realigned
 from exporter.proxy.proxy import Features, Floats, Proxy
 from exporter.proxy.scores import Scores
 
@@ -50,12 +50,12 @@ class Scorer:
             metered: their joules as metered, of shape (requests,); NaN where they did not run alone.
 
         Returns:
-            Joules of each request by proxy, NaN where it could not say.
+            Joules of each request by proxy, NaN where it could not say, or what it said is no energy.
         """
         predicted = np.empty((len(self._proxies), len(seen)))
         for row, proxy in zip(predicted, self._proxies.values(), strict=True):
             row[:] = proxy.predict(seen)
-        predicted[~np.isfinite(predicted)] = np.nan
+        predicted[~((predicted >= 0.0) & (predicted < BEYOND))] = np.nan
         self._joules += np.nansum(predicted, axis=1)
         self._unpredicted += np.isnan(predicted).sum(axis=1)
         self._grounds["request"].add(attributed, predicted)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -186,9 +187,11 @@ class TestSettling:
 
     def test_what_cannot_be_predicted_is_counted_and_not_scored(self) -> None:
         scorer = Scorer({"time": Steady(100.0), "peak": Steady(700.0)})
-        scorer.settle(seen([1.0, NOTHING, float("inf")]), joules(90.0, 90.0, 90.0), joules(90.0, 90.0, 90.0))
+        used = joules(90.0, 90.0, 90.0, 90.0)
+        predicted = scorer.settle(seen([1.0, NOTHING, float("inf"), -1.0]), used, used)
         view = views(scorer)["time"]
-        assert (view.unpredicted, view.predicted_joules) == (2, 100.0)
+        assert np.isnan(predicted["time"]).tolist() == [False, True, True, True]
+        assert (view.unpredicted, view.predicted_joules) == (3, 100.0)
         assert (view.scores["request"].samples, view.scores["isolated"].samples) == (1, 1)
 
     @pytest.mark.parametrize("used", [NOTHING, 0.0, -5.0, 1e-9, float("inf")])
@@ -393,18 +396,16 @@ BOOKS, SAMPLES = through_json(GOOD.books()), through_json(GOOD.samples())
 
 
 class TestGarbledState:
-    @settings(max_examples=200)
-    @given(st.data())
-    def test_it_never_keeps_a_scorer_from_working(self, data: st.DataObject) -> None:
-        books, samples = (data.draw(damaged(saved)) for saved in (BOOKS, SAMPLES))
-        scorer = Scorer(crowd())
-        scorer.restore(books, samples)
+    @settings(deadline=None)
+    @given(st.randoms(use_true_random=False), st.randoms(use_true_random=False))
+    def test_it_never_keeps_a_scorer_from_working(self, here: Random, there: Random) -> None:
+        scorer, again = Scorer(crowd()), Scorer(crowd())
+        scorer.restore(damaged(BOOKS, here), damaged(SAMPLES, there))
         scorer.settle(seen([1.0, 2.0]), joules(1.0, 2.0), joules(1.0, 2.0))
         scorer.close_window({"peak": 3.0}, seen([1.0]), joules(3.0), 5.0)
         scorer.views("chat", "llama")
-        again = Scorer(crowd())
         again.restore(through_json(scorer.books()), through_json(scorer.samples()))
-        assert again.books() == scorer.books()
+        assert again.books() | {"learned": {}} == scorer.books() | {"learned": {}}
 
     @pytest.mark.parametrize("garbage", [None, [], "books", 7, {}, {"proxies": "time"}, {"proxies": [["time"]]}])
     def test_what_is_no_state_at_all_is_as_good_as_none(self, garbage: Any) -> None:
@@ -423,19 +424,17 @@ class TestGarbledState:
         assert score(scorer, "window").drift == pytest.approx(score(GOOD, "window").drift, rel=1e-3)
 
 
-@st.composite
-def damaged(draw: st.DrawFn, saved: dict[str, Any]) -> Any:
+def damaged(saved: dict[str, Any], random: Random) -> Any:
     """State with one place in it, however deep, replaced by junk or gone."""
     whole = through_json(saved)
     place: Any = whole
     while True:
-        keys = list(place) if isinstance(place, dict) else list(range(len(place)))
-        key = draw(st.sampled_from(keys))
-        if isinstance(place[key], dict | list) and place[key] and draw(st.integers(0, 9)):
-            place = place[key]
-        elif draw(st.booleans()):
-            place[key] = draw(st.sampled_from(JUNK))
-            return whole
-        else:
-            del place[key]
-            return whole
+        key = random.choice(list(place) if isinstance(place, dict) else range(len(place)))
+        if not isinstance(place[key], dict | list) or not place[key] or random.random() < 0.1:
+            break
+        place = place[key]
+    if random.random() < 0.3:
+        del place[key]
+    else:
+        place[key] = random.choice(JUNK)
+    return whole
