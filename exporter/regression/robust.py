@@ -17,13 +17,14 @@ beside the normal equations:
 Standard errors. Row i weighs w_i in the normal equations A = sum w x x': its belief times all that was forgotten since.
 The solution misses the truth by A^-1 sum w x e for the rows' noise e. With independent noise of s times the row's size
 
-    covariance = s^2 A^-1 C A^-1,        C = sum w^2 size^2 x x'
+    covariance = s^2 A^-1 C A^-1,        C = sum w^2 size^2 x x',        s^2 = sum w^2 e^2 l^2 / sum w^2 size^2 l^2
 
-which is White's sandwich (1980) with the noise modelled instead of read off single residuals, because a direction that
-one row alone has shown leaves no residual. C is kept like A. That coefficients cannot be negative is not made use of:
-an error is that of the coefficient as if it could be. A direction in which nothing ever varied on its own has no finite
-error; what lies along the others has. Rows are not quite independent where the terms miss something that lasts for
-minutes; then errors are too small, and the scores tell more than they do.
+where the lever l is how large the row is, so that s is that of the rows that count; e is the miss before learning. This
+is White's sandwich (1980) summed over directions, and to the letter so for one term; between directions the noise is
+modelled, because one that a single row has shown leaves no residual. C and s are kept like A. That coefficients cannot
+be negative is not made use of: an error is that of the coefficient as if it could be. A direction in which nothing ever
+varied on its own has no finite error; what lies along the others has. Rows are not quite independent where the terms
+miss something that lasts for minutes; then errors are too small, and the scores tell more than they do.
 """
 
 from collections import deque
@@ -101,7 +102,7 @@ class _Row:
 
 
 class RobustFit:
-    """Non-negative least squares of y on named terms. Nothing is known before `LATEST` rows.
+    """Non-negative least squares of y on named terms. Nothing is known before `LATEST` rows, most of them not zero.
 
     Rows are learned one at a time: how they are bundled makes no difference. Rows that are not finite, or absurdly
     large, or in which no cause was at work, are left out.
@@ -114,6 +115,8 @@ class RobustFit:
         self._spread = np.zeros((len(terms), len(terms)))
         self._misses = 0.0
         self._told = 0.0
+        self._squared_noise = 0.0
+        self._squared_size = 0.0
         self._known: _Known | None = None
 
     def add(self, row: Sequence[float] | Floats, y: float, keep: float = 1.0) -> None:
@@ -125,7 +128,7 @@ class RobustFit:
         if self._began:
             self._learn(self._latest[-1])
             self._follow()
-        elif len(self._latest) == LATEST:
+        elif len(self._latest) == LATEST and sum(one.y != 0.0 for one in self._latest) >= _LOST:
             self._begin(np.ones(LATEST, dtype=np.bool_))
 
     def predict(self, rows: Floats) -> Floats:
@@ -152,7 +155,7 @@ class RobustFit:
         """Standard errors by term, infinite where a term never varied on its own; empty until it began."""
         if not self._began:
             return {}
-        errors = self._usual * self._now().deviations(np.eye(len(self._terms)))
+        errors = self._noise * self._now().deviations(np.eye(len(self._terms)))
         return dict(zip(self._terms, errors.tolist(), strict=True))
 
     @property
@@ -164,6 +167,11 @@ class RobustFit:
         """What rows usually miss their prediction by, relative to their size."""
         return max(float(np.sqrt(self._misses / self._told)), _LEAST_USUAL)
 
+    @property
+    def _noise(self) -> float:
+        """Standard deviation of the noise of rows of size 1, those counting most that count most in the fit."""
+        return max(float(np.sqrt(self._squared_noise / max(self._squared_size, _LEAST_SCALE))), _LEAST_USUAL)
+
     def _now(self) -> _Known:
         if self._known is None:
             self._known = _Known.of(self._fit, self._spread)
@@ -171,25 +179,31 @@ class RobustFit:
 
     def _tells(self, rows: Floats) -> NDArray[np.bool_]:
         """Where a prediction would be more than a guess."""
-        if self._fit.typical_y == 0.0:
-            return np.zeros(len(rows), dtype=np.bool_)
         known = self._now()
-        told: NDArray[np.bool_] = 2.0 * self._usual * known.deviations(rows) <= known.predict(rows)
+        told: NDArray[np.bool_] = 2.0 * self._noise * known.deviations(rows) <= known.predict(rows)
         return told
 
     def _learn(self, row: _Row) -> None:
         rows, y = row.causes[None, :], np.array([row.y])
-        values = self._now().values
-        belief = 1.0
-        if self._tells(rows)[0]:
+        values, told, belief = self._now().values, self._tells(rows)[0], 1.0
+        self._squared_noise *= row.keep**2
+        self._squared_size *= row.keep**2
+        if told:
             belief = float(_beliefs(self._fit, values, self._usual, rows, y)[0])
-            miss = min(float(_misses(self._fit, values, rows, y)[0]), _GATE * self._usual)
-            self._misses = row.keep * self._misses + miss**2
+            miss = np.minimum(_misses(self._fit, values, rows, y), _GATE * self._usual)
+            self._misses = row.keep * self._misses + float(miss[0]) ** 2
             self._told = row.keep * self._told + 1.0
+            self._weigh_noise(miss, belief * _sizes(self._fit, values, rows, y), rows)
         size = float(_sizes(self._fit, values, rows, y)[0])
         self._fit.add(row.causes, row.y, row.keep, belief)
         self._spread = row.keep**2 * self._spread + (belief * size) ** 2 * np.outer(row.causes, row.causes)
         self._known = None
+
+    def _weigh_noise(self, misses: Floats, sizes: Floats, rows: Floats) -> None:
+        """Take in the noise of rows by how much they count in the fit."""
+        counts = (sizes * _levers(self._fit, rows)) ** 2
+        self._squared_noise += float(counts @ misses**2)
+        self._squared_size += float(counts.sum())
 
     def _follow(self) -> None:
         """Begin again from what surprised, where most of the latest rows did."""
@@ -208,22 +222,26 @@ class RobustFit:
         beliefs = self._reweighted(rows, y, chosen)
         self._fit, self._known = self._fit_to_latest(beliefs), None
         values = self._fit.solution
-        clipped = np.minimum(_misses(self._fit, values, rows, y), _GATE * _median_usual(self._fit, rows, y, chosen))
-        self._misses += float(np.sum(clipped[chosen] ** 2)) * count / (count - np.linalg.matrix_rank(rows[chosen]))
+        misses = np.minimum(_misses(self._fit, values, rows, y), _GATE * _median_usual(self._fit, rows, y, chosen))
+        misses *= np.sqrt(count / (count - np.linalg.matrix_rank(rows[chosen])))
+        self._misses += float(np.sum(misses[chosen] ** 2))
         self._told += float(count)
         faded = beliefs * self._fading() * _sizes(self._fit, values, rows, y)
         self._spread = (rows * faded[:, None] ** 2).T @ rows
+        self._squared_noise = self._squared_size = 0.0
+        self._weigh_noise(misses, faded, rows)
 
     def _reweighted(self, rows: Floats, y: Floats, chosen: NDArray[np.bool_]) -> Floats:
         """How far each of the latest rows is believed by a fit that believes them as far; only those chosen.
 
-        What is usual never grows here: else a long lever that drags all others from their places would free itself.
+        Squared beliefs side with most of the rows even where a quarter of them are of another kind. What is usual never
+        grows here: else a long lever that drags all others from their places would free itself.
         """
         beliefs, usual = chosen * _short_levers(rows), np.inf
         for _ in range(_ROUNDS):
             fit = self._fit_to_latest(beliefs)
             usual = min(usual, _median_usual(fit, rows, y, chosen))
-            before, beliefs = beliefs, chosen * _beliefs(fit, fit.solution, usual, rows, y)
+            before, beliefs = beliefs, chosen * _beliefs(fit, fit.solution, usual, rows, y) ** 2
             if np.allclose(beliefs, before, rtol=1e-3):
                 break
         return beliefs
@@ -249,6 +267,7 @@ class RobustFit:
             "latest": [[*row.causes.tolist(), row.y, row.keep] for row in self._latest],
             "spread": self._spread.tolist(),
             "usual": [self._misses, self._told],
+            "noise": [self._squared_noise, self._squared_size],
         }
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
@@ -258,12 +277,16 @@ class RobustFit:
             latest = _numbers(snapshot["latest"], size + 2)
             spread = _moments(snapshot["spread"], size)
             misses, told = _numbers([snapshot["usual"]], 2)[0].tolist()
-            _check_fit(snapshot["fit"], size)
+            noise, sizes = _numbers([snapshot["noise"]], 2)[0].tolist()
+            _check_fit(snapshot["fit"], self._terms)
             fit.restore(snapshot["fit"])
         except (KeyError, TypeError, ValueError):
             return
-        if fit.windows == 0 or (len(latest) == LATEST and told > 0.0 <= misses):
+        begun = fit.windows > 0
+        sound = not begun or (len(latest) == LATEST and told > 0.0 <= misses and noise >= 0.0 <= sizes)
+        if sound and (np.abs(latest) < _LARGEST).all():
             self._fit, self._spread, self._misses, self._told = fit, spread, misses, told
+            self._squared_noise, self._squared_size = noise, sizes
             self._latest = deque((_Row(row[:-2], float(row[-2]), float(row[-1])) for row in latest), LATEST)
             self._known = None
 
@@ -285,13 +308,14 @@ def _moments(rows: Any, size: int) -> Floats:
     return matrix
 
 
-def _check_fit(snapshot: Any, size: int) -> None:
-    """ValueError where a snapshot of normal equations is not whole and sound."""
+def _check_fit(snapshot: Any, terms: Sequence[str]) -> None:
+    """ValueError where a snapshot of normal equations is not of these terms, whole and sound."""
+    size = len(terms)
     yy, y, weight = _numbers([snapshot["sums"]], 3)[0].tolist()
     squares, products = _numbers(snapshot["xx"], size), _numbers([snapshot["xy"]], size)
     _moments(np.block([[squares, products.T], [products, yy]]).tolist(), size + 1)
     begun = isinstance(snapshot["windows"], int) and (snapshot["windows"] == 0 or weight > 0.0)
-    if not begun or y**2 > yy * weight * (1.0 + 1e-6):
+    if snapshot["terms"] != list(terms) or not begun or y**2 > yy * weight * (1.0 + 1e-6):
         raise ValueError("sums that do not go together")
 
 
@@ -309,10 +333,15 @@ def _misses(fit: NonNegativeFit, values: Floats, rows: Floats, y: Floats) -> Flo
 
 def _beliefs(fit: NonNegativeFit, values: Floats, usual: float, rows: Floats, y: Floats) -> Floats:
     """How far each row is believed, from 1 down: one that misses by more pulls no harder than one at the gate."""
-    levers = np.max(np.abs(rows) / np.maximum(fit.typical_row, _LEAST_SCALE), axis=1, initial=0.0)
-    pulls = _misses(fit, values, rows, y) * np.maximum(levers / _GATE, 1.0)
+    pulls = _misses(fit, values, rows, y) * np.maximum(_levers(fit, rows) / _GATE, 1.0)
     beliefs: Floats = np.minimum(1.0, _GATE * usual / np.maximum(pulls, _LEAST_SCALE))
     return beliefs
+
+
+def _levers(fit: NonNegativeFit, rows: Floats) -> Floats:
+    """How large each row's largest cause is, against what that cause usually is."""
+    levers: Floats = np.max(np.abs(rows) / np.maximum(fit.typical_row, _LEAST_SCALE), axis=1)
+    return levers
 
 
 def _median_usual(fit: NonNegativeFit, rows: Floats, y: Floats, chosen: NDArray[np.bool_]) -> float:
