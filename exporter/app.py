@@ -14,6 +14,7 @@ from exporter.domain.errors import ConfigError, ExporterError
 from exporter.domain.readings import Device
 from exporter.domain.settings import ServerSettings, Settings
 from exporter.domain.snapshot import Snapshot
+from exporter.domain.units import Instant
 from exporter.engine import Engine, LogFeed, PowerFeed
 from exporter.pipeline.pipeline import Pipeline
 from exporter.pipeline.server import serves
@@ -123,11 +124,7 @@ def assemble(settings: Settings, opened: Sequence[Opened], clock: SystemClock, t
     if store is not None and store.notice is not None:
         log.warning("%s", store.notice)
     devices = [device for each in opened for device in each.source.devices]
-    calibrations(settings, devices)
-    begin = clock.now()
-    pipeline = (
-        Pipeline(settings, devices, begin) if tape is None else RecordedPipeline(settings, devices, begin, tape=tape)
-    )
+    pipeline = _pipeline(settings, devices, clock.now(), tape)
     power = [
         PowerFeed(each.name, Sampler(each.source, settings.power.interval_seconds, clock), each.refusals)
         for each in opened
@@ -136,6 +133,13 @@ def assemble(settings: Settings, opened: Sequence[Opened], clock: SystemClock, t
     for each in opened:
         _announce(each)
     return Engine(pipeline, power, logs, clock, store)
+
+
+def _pipeline(settings: Settings, devices: Sequence[Device], since: Instant, tape: Tape | None) -> Pipeline:
+    chosen = calibrations(settings, devices)
+    if tape is None:
+        return Pipeline(settings, devices, since, calibrations=chosen)
+    return RecordedPipeline(settings, devices, since, calibrations=chosen, tape=tape)
 
 
 def _check_devices(settings: Settings, devices: Sequence[Device]) -> None:

@@ -29,6 +29,7 @@ class Header:
         begin: when the pipeline was made. wall: the wall clock then, in ISO 8601, for people.
         settings: what the pipeline depends on; where logs lie and where the exporter listened is left out.
         devices: in the order the pipeline got them.
+        calibrations: by server name, what it is estimated with, as a calibration file holds it.
     """
 
     exporter: str
@@ -37,6 +38,7 @@ class Header:
     settings: Settings
     devices: tuple[Device, ...]
     machine: Machine
+    calibrations: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

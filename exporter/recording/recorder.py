@@ -15,6 +15,7 @@ from exporter.domain.settings import ListenAddress, Settings
 from exporter.domain.snapshot import SettledRequest
 from exporter.domain.units import Instant
 from exporter.pipeline.pipeline import Pipeline
+from exporter.proxy.calibration import Calibration, to_json
 from exporter.recording.entries import Advance, Entry, Finish, Header, News, Restored
 from exporter.recording.machine import this_machine
 from exporter.recording.tape import Tape
@@ -30,13 +31,21 @@ class RecordedPipeline(Pipeline):
         RecordingError: the tape cannot be written.
     """
 
-    def __init__(self, settings: Settings, devices: Sequence[Device], since: Instant, *, tape: Tape) -> None:
-        super().__init__(settings, devices, since)
+    def __init__(
+        self,
+        settings: Settings,
+        devices: Sequence[Device],
+        since: Instant,
+        *,
+        tape: Tape,
+        calibrations: Mapping[str, Calibration] | None = None,
+    ) -> None:
+        super().__init__(settings, devices, since, calibrations=calibrations)
         self._tape = tape
         self._told: list[Entry | Reading] = []
         self._progress: dict[str, Instant] = {}
         self._recorded: dict[str, Instant] = {}
-        tape.start(header(settings, devices, since))
+        tape.start(header(settings, devices, since, calibrations or {}))
 
     def restore(self, store: Mapping[str, bytes]) -> None:
         """As the pipeline does."""
@@ -87,7 +96,9 @@ class RecordedPipeline(Pipeline):
         return news
 
 
-def header(settings: Settings, devices: Sequence[Device], since: Instant) -> Header:
+def header(
+    settings: Settings, devices: Sequence[Device], since: Instant, calibrations: Mapping[str, Calibration]
+) -> Header:
     """How a recording begins. What is this machine's own business stays here: paths, addresses."""
     servers = tuple(replace(one, requests=replace(one.requests, path=())) for one in settings.servers)
     return Header(
@@ -96,5 +107,6 @@ def header(settings: Settings, devices: Sequence[Device], since: Instant) -> Hea
         wall=datetime.fromtimestamp(since, UTC).isoformat(),
         settings=replace(settings, servers=servers, listen=ListenAddress(), state_dir=None),
         devices=tuple(devices),
+        calibrations={server: to_json(one) for server, one in calibrations.items()},
         machine=this_machine(),
     )

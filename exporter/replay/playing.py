@@ -10,6 +10,7 @@ from exporter.domain.settings import Settings
 from exporter.domain.snapshot import SettledRequest
 from exporter.domain.units import Instant
 from exporter.pipeline.pipeline import Pipeline
+from exporter.proxy.calibration import from_json
 from exporter.recording.entries import Advance, Finish, Header, News, Readings, Restored
 from exporter.recording.recording import Recording
 
@@ -19,8 +20,13 @@ _T = TypeVar("_T")
 
 
 def pipeline_of(header: Header, settings: Settings | None = None) -> Pipeline:
-    """A pipeline as it was when the recording began; or one with other settings, on the same devices and servers."""
-    return Pipeline(settings or header.settings, header.devices, header.begin)
+    """A pipeline as it was when the recording began; or one with other settings, on the same devices and servers.
+
+    Raises:
+        CalibrationError: a calibration that was recorded cannot be used here.
+    """
+    calibrations = {server: from_json(text) for server, text in header.calibrations.items()}
+    return Pipeline(settings or header.settings, header.devices, header.begin, calibrations=calibrations)
 
 
 @dataclass(frozen=True, slots=True)
