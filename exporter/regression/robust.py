@@ -35,7 +35,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from exporter.regression.known import LEAST_SCALE, Known
 from exporter.regression.nonnegative import NonNegativeFit
+from exporter.regression.sound import check_fit, moments, numbers
 
 Floats = NDArray[np.float64]
 
@@ -50,48 +52,6 @@ _LEAST_USUAL = 0.003
 _ROUNDS = 40
 _LARGEST = 1e50
 """What is larger is no measurement, and its fourth power would overflow."""
-_SAME_DIRECTION = 1e-9
-_LEAST_SCALE = 1e-60
-_ASIDE = 1e-3
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What a fit can tell.
-
-    Attributes:
-        values: the coefficients.
-        scale: size of each column; what follows is of columns divided by it.
-        covariance: of the coefficients, in the directions that were seen, for noise of 1.
-        blind: projector on directions that were never seen.
-    """
-
-    values: Floats
-    scale: Floats
-    covariance: Floats
-    blind: Floats
-
-    @classmethod
-    def of(cls, fit: NonNegativeFit, spread: Floats) -> "_Known":
-        scale = np.sqrt(np.maximum(np.diag(fit.squares), _LEAST_SCALE**2))
-        areas = np.outer(scale, scale)
-        sizes, directions = np.linalg.eigh(fit.squares / areas)
-        seen = sizes > _SAME_DIRECTION * max(float(sizes[-1]), 0.0)
-        inverse = (directions[:, seen] / sizes[seen]) @ directions[:, seen].T
-        blind = directions[:, ~seen] @ directions[:, ~seen].T
-        return cls(fit.solution, scale, inverse @ (spread / areas) @ inverse, blind)
-
-    def predict(self, rows: Floats) -> Floats:
-        """Of shape (rows,). Added up row by row, so that a row's company makes no difference to its last digit."""
-        total: Floats = (rows * self.values).sum(axis=1)
-        return total
-
-    def deviations(self, rows: Floats) -> Floats:
-        """Standard errors of the predictions for noise of 1; infinite where a row leaves what was seen."""
-        scaled = rows / self.scale
-        aside = np.linalg.norm(scaled @ self.blind, axis=1) > _ASIDE * np.linalg.norm(scaled, axis=1)
-        variance = ((scaled @ self.covariance) * scaled).sum(axis=1)
-        return np.where(aside, np.inf, np.sqrt(np.maximum(variance, 0.0)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +77,7 @@ class RobustFit:
         self._told = 0.0
         self._squared_noise = 0.0
         self._squared_size = 0.0
-        self._known: _Known | None = None
+        self._known: Known | None = None
 
     def add(self, row: Sequence[float] | Floats, y: float, keep: float = 1.0) -> None:
         """Take in one row; everything before it keeps the fraction `keep` of its weight."""
@@ -170,11 +130,11 @@ class RobustFit:
     @property
     def _noise(self) -> float:
         """Standard deviation of the noise of rows of size 1, those counting most that count most in the fit."""
-        return max(float(np.sqrt(self._squared_noise / max(self._squared_size, _LEAST_SCALE))), _LEAST_USUAL)
+        return max(float(np.sqrt(self._squared_noise / max(self._squared_size, LEAST_SCALE))), _LEAST_USUAL)
 
-    def _now(self) -> _Known:
+    def _now(self) -> Known:
         if self._known is None:
-            self._known = _Known.of(self._fit, self._spread)
+            self._known = Known.of(self._fit, self._spread)
         return self._known
 
     def _tells(self, rows: Floats) -> NDArray[np.bool_]:
@@ -274,11 +234,11 @@ class RobustFit:
         """Go on from a snapshot; one that does not fit is as good as none."""
         size, fit = len(self._terms), NonNegativeFit(self._terms)
         try:
-            latest = _numbers(snapshot["latest"], size + 2)
-            spread = _moments(snapshot["spread"], size)
-            misses, told = _numbers([snapshot["usual"]], 2)[0].tolist()
-            noise, sizes = _numbers([snapshot["noise"]], 2)[0].tolist()
-            _check_fit(snapshot["fit"], self._terms)
+            latest = numbers(snapshot["latest"], size + 2)
+            spread = moments(snapshot["spread"], size)
+            misses, told = numbers([snapshot["usual"]], 2)[0].tolist()
+            noise, sizes = numbers([snapshot["noise"]], 2)[0].tolist()
+            check_fit(snapshot["fit"], self._terms)
             fit.restore(snapshot["fit"])
         except (KeyError, TypeError, ValueError):
             return
@@ -291,34 +251,6 @@ class RobustFit:
             self._known = None
 
 
-def _numbers(rows: Any, width: int) -> Floats:
-    """A table of JSON numbers of this width; ValueError where it is none."""
-    table = np.array(rows) if rows else np.zeros((0, width))
-    if table.dtype.kind not in "fi" or table.ndim != 2 or table.shape[1] != width or not np.isfinite(table).all():
-        raise ValueError("no table of finite numbers of the width that is wanted")
-    return table.astype(np.float64)
-
-
-def _moments(rows: Any, size: int) -> Floats:
-    """A matrix that a sum of w x x' can be; ValueError where it is none."""
-    matrix = _numbers(rows, size)
-    reach = np.sqrt(np.maximum(np.diag(matrix), 0.0))
-    if matrix.shape != (size, size) or not (np.abs(matrix) <= np.outer(reach, reach) * (1.0 + 1e-6)).all():
-        raise ValueError("no moments")
-    return matrix
-
-
-def _check_fit(snapshot: Any, terms: Sequence[str]) -> None:
-    """ValueError where a snapshot of normal equations is not of these terms, whole and sound."""
-    size = len(terms)
-    yy, y, weight = _numbers([snapshot["sums"]], 3)[0].tolist()
-    squares, products = _numbers(snapshot["xx"], size), _numbers([snapshot["xy"]], size)
-    _moments(np.block([[squares, products.T], [products, yy]]).tolist(), size + 1)
-    begun = isinstance(snapshot["windows"], int) and (snapshot["windows"] == 0 or weight > 0.0)
-    if snapshot["terms"] != list(terms) or not begun or y**2 > yy * weight * (1.0 + 1e-6):
-        raise ValueError("sums that do not go together")
-
-
 def _sizes(fit: NonNegativeFit, values: Floats, rows: Floats, y: Floats) -> Floats:
     """What each row's noise grows with: what both the fit and the row say is there, on top of what usually is."""
     sizes: Floats = np.minimum(np.abs(rows @ values), np.abs(y)) + fit.typical_y
@@ -327,20 +259,20 @@ def _sizes(fit: NonNegativeFit, values: Floats, rows: Floats, y: Floats) -> Floa
 
 def _misses(fit: NonNegativeFit, values: Floats, rows: Floats, y: Floats) -> Floats:
     """How far each row is from what the fit says, relative to its size."""
-    misses: Floats = np.abs(y - rows @ values) / np.maximum(_sizes(fit, values, rows, y), _LEAST_SCALE)
+    misses: Floats = np.abs(y - rows @ values) / np.maximum(_sizes(fit, values, rows, y), LEAST_SCALE)
     return misses
 
 
 def _beliefs(fit: NonNegativeFit, values: Floats, usual: float, rows: Floats, y: Floats) -> Floats:
     """How far each row is believed, from 1 down: one that misses by more pulls no harder than one at the gate."""
     pulls = _misses(fit, values, rows, y) * np.maximum(_levers(fit, rows) / _GATE, 1.0)
-    beliefs: Floats = np.minimum(1.0, _GATE * usual / np.maximum(pulls, _LEAST_SCALE))
+    beliefs: Floats = np.minimum(1.0, _GATE * usual / np.maximum(pulls, LEAST_SCALE))
     return beliefs
 
 
 def _levers(fit: NonNegativeFit, rows: Floats) -> Floats:
     """How large each row's largest cause is, against what that cause usually is."""
-    levers: Floats = np.max(np.abs(rows) / np.maximum(fit.typical_row, _LEAST_SCALE), axis=1)
+    levers: Floats = np.max(np.abs(rows) / np.maximum(fit.typical_row, LEAST_SCALE), axis=1)
     return levers
 
 
