@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -30,6 +30,8 @@ from exporter.state import StateStore
 
 log = logging.getLogger(__name__)
 
+OpenPower = Callable[[Settings, SystemClock], Sequence[Opened]]
+
 
 class Exporter:
     """A running exporter. `url`: where it answers, without a trailing slash."""
@@ -52,7 +54,11 @@ class Exporter:
 
 @asynccontextmanager
 async def exporting(
-    settings: Settings, clock: SystemClock | None = None, tape: Tape | None = None
+    settings: Settings,
+    clock: SystemClock | None = None,
+    tape: Tape | None = None,
+    *,
+    open_power: OpenPower | None = None,
 ) -> AsyncIterator[Exporter]:
     """Run an exporter for as long as the context lasts.
 
@@ -60,12 +66,13 @@ async def exporting(
         settings: all of them.
         clock: its clock; this machine's where there is none.
         tape: what the pipeline is told goes on it, to be closed by whoever made it.
+        open_power: opens other power sources than the configured ones, such as simulated ones.
 
     Raises:
         ExporterError: it cannot start with these settings on this machine; says what to do.
     """
     clock = clock or SystemClock()
-    engine = assemble(settings, open_sources(settings, clock), clock, tape)
+    engine = assemble(settings, (open_power or open_sources)(settings, clock), clock, tape)
     try:
         engine.resume()
         runner = await serve(build(engine.published, engine.ready, engine.fault), settings.listen)
@@ -163,11 +170,12 @@ def _announce(opened: Opened) -> None:
     for name, why in opened.refusals.items():
         log.info("power source %s is not used: %s", name, why)
     for device in opened.source.devices:
-        how = (
-            "ESTIMATED, no sensor"
-            if device.method == "estimated"
-            else "energy counter"
-            if device.has_counter
-            else "power"
-        )
-        log.info("metering %s (%s) by %s: %s", device.name, device.model or device.kind, opened.name, how)
+        log.info("metering %s (%s) by %s: %s", device.name, device.model or device.kind, opened.name, _how(device))
+
+
+def _how(device: Device) -> str:
+    if device.method == "estimated":
+        return "ESTIMATED, no sensor"
+    if device.method == "simulated":
+        return "SIMULATED, no hardware"
+    return "energy counter" if device.has_counter else "power"

@@ -36,6 +36,9 @@ log = logging.getLogger(__name__)
 
 _STAGES = frozenset({"power", "requests", "ledger", "attribution", "pipeline", "metrics"})
 
+_DOUBTFUL: tuple[Method, ...] = ("simulated", "estimated")
+"""What one device of a source makes of all of it."""
+
 POLL_SECONDS = 0.1
 """Logs are polled most often: a line's own moment is often only known by when it was read."""
 ADVANCE_SECONDS = 1.0
@@ -53,7 +56,8 @@ class PowerFeed:
     def view(self) -> SourceView:
         """How it is doing."""
         devices = self.sampler.source.devices
-        method: Method = "estimated" if any(device.method == "estimated" for device in devices) else "measured"
+        methods = {device.method for device in devices}
+        method: Method = next((one for one in _DOUBTFUL if one in methods), "measured")
         return SourceView(
             name=self.name,
             counter=any(device.has_counter for device in devices),

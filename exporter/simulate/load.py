@@ -108,7 +108,7 @@ def requests(  # noqa: PLR0913 - what may vary in a load
     """
     ladder = np.cumsum([traffic.weight for traffic in mix])
     return tuple(
-        _request(
+        draw_request(
             rng,
             at,
             mix[int(np.searchsorted(ladder, rng.uniform(0.0, ladder[-1]), side="right"))],
@@ -140,9 +140,10 @@ def isolated_requests(
     return tuple(placed)
 
 
-def _request(  # noqa: PLR0913 - what may vary in a request
+def draw_request(  # noqa: PLR0913 - what may vary in a request
     rng: np.random.Generator, at: float, traffic: Traffic, *, aborts: bool, cached: bool, stream: bool
 ) -> Request:
+    """A request of this kind at `at`: its id, its lengths, and where its client leaves if it `aborts`."""
     prompt, output = traffic.prompt.draw(rng), traffic.output.draw(rng)
     return Request(
         id=str(uuid.UUID(bytes=rng.bytes(16), version=4)),

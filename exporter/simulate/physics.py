@@ -107,11 +107,77 @@ FITS = (
 )
 """Fitted to ML.ENERGY v3, H100, vLLM 0.11.1; the fits stand within 2 %."""
 
+IDLE_WATTS = 80.0
+"""Assumed: an H100 with the context open and no request."""
+
+PREFILL_TOKEN_JOULES = 0.022
+"""Of an 8B model: the middle of 0.018 to 0.026 J/token, derived from the same data; scaled with the model's step."""
+
+PREFILL_TDP_SHARE = 0.9
+STEP_TDP_SHARE, DECODE_TDP_SHARE, CONTEXT_TDP_SHARE = 0.50, 0.70, 0.65
+"""Assumed: the power at which each part of a step runs, which turns its joules into seconds. Published serving data say
+only that prefill runs near TDP and decode far below it."""
+
+CONTEXT_SHARE = 0.09
+"""Assumed: of a decode step of 16 requests with 1500 tokens of context each, what goes into attending to them."""
+
+STEP_NOISE = 0.02
+"""Assumed: what is left of a step's energy when its work is known; the fits themselves are off by 1 to 2 %."""
+
+BOARD_SPREAD = 0.03
+"""Assumed: by how much the boards of a replica differ at most, from the mean, in what they draw."""
+
 EIGHT_B = Physics(
     seconds=Terms(step=8.0e-3, prefill_token=8.0e-5, decode=1.2e-4, context_token=1.5e-8),
     joules=Terms(step=2.52, prefill_token=0.0156, decode=0.0482, context_token=7.5e-6),
 )
 """An 8B model on one H100, to the letter of the fit at 1k tokens of context."""
+
+
+def fit_of(model: str) -> Fit:
+    """The fit of a model by its name.
+
+    Raises:
+        KeyError: there is none.
+    """
+    return {fit.model: fit for fit in FITS}[model]
+
+
+def served(fit: Fit) -> Physics:
+    """A fitted model on its GPUs: step and decode joules as published, the rest as assumed above.
+
+    At 1000 tokens of context a step of B requests costs what the fit says.
+    """
+    context_token = CONTEXT_SHARE * (fit.step_joules + 16 * fit.decode_joules) / (16 * 1500)
+    cost = Terms(
+        step=fit.step_joules,
+        prefill_token=PREFILL_TOKEN_JOULES * fit.step_joules / 3.16,
+        decode=fit.decode_joules - 1000 * context_token,
+        context_token=context_token,
+    )
+    tdp = fit.gpus * TDP_WATTS
+    seconds = Terms(
+        step=cost.step / (tdp * STEP_TDP_SHARE),
+        prefill_token=cost.prefill_token / (tdp * PREFILL_TDP_SHARE),
+        decode=cost.decode / (tdp * DECODE_TDP_SHARE),
+        context_token=cost.context_token / (tdp * CONTEXT_TDP_SHARE),
+    )
+    idle = fit.gpus * IDLE_WATTS
+    return Physics(
+        seconds=seconds,
+        joules=cost.plus(seconds, -idle),
+        idle_watts=idle,
+        noise=STEP_NOISE,
+        gpu_shares=_spread_shares(fit.gpus),
+        model=fit.model,
+    )
+
+
+def _spread_shares(gpus: int) -> tuple[float, ...]:
+    """Shares evenly spaced around the mean."""
+    if gpus == 1:
+        return (1.0,)
+    return tuple((1.0 + BOARD_SPREAD * (2.0 * index / (gpus - 1) - 1.0)) / gpus for index in range(gpus))
 
 
 def random_physics(rng: np.random.Generator, *, noise: float = 0.02) -> Physics:
