@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from exporter import __version__
-from exporter.cli import check_config, demo, doctor, parse, record, run
+from exporter.cli import check_config, demo, doctor, parse, record, run, simulate
 from exporter.cli.command import Command
 from exporter.domain.errors import ConfigError, ExporterError, UsageError
 
@@ -19,6 +19,7 @@ COMMANDS: tuple[Command, ...] = (
     check_config.COMMAND,
     parse.COMMAND,
     demo.COMMAND,
+    simulate.COMMAND,
     record.COMMAND,
 )
 
