@@ -42,10 +42,8 @@ def settings(*servers: str, policy: PolicyName = "steps", attribution: Attributi
 
 def gpus(count: int, **about: float | bool) -> tuple[Device, ...]:
     """Boards with a counter, unless `about` says otherwise."""
-    return tuple(
-        Device(f"gpu{index}", "gpu", uuid=f"GPU-{index}", has_counter=bool(about.get("has_counter", True)))
-        for index in range(count)
-    )
+    known = {"has_counter": True, **about}
+    return tuple(Device(f"gpu{index}", "gpu", uuid=f"GPU-{index}", **known) for index in range(count))  # type: ignore[arg-type]
 
 
 def counters(run: Run, *, every_seconds: float = 0.05, until: float | None = None) -> Iterator[Told]:
