@@ -1,1 +1,9 @@
-"""The command `calibrate`: what proxies learned here, carried to where there is no sensor."""
+"""The command `calibrate`: what proxies learned here, carried to where there is no sensor.
+
+    export   a calibration, from a running exporter or from the state of one that has stopped, as a file
+    show     what is in such a file, and what to think of it
+    check    whether it can be used
+    import   into a state directory, for the servers of its model
+
+Each is a module with `add_arguments(parser)` and `run(options)`, which returns the exit code.
+"""

@@ -1,7 +1,9 @@
 """Estimate mode: joules from a calibration, each with an interval in which nine of ten true values are to lie.
 
-The best proxy of the calibration speaks first, and whoever is next where it cannot: because the log does not tell what
-it needs, or because it could only guess (see exporter/proxy/interval.py, where the intervals come from).
+For each request that proxy speaks whose interval is the narrowest: the one that was off the least, for requests like
+this one, where the calibration was made. A proxy stays silent where the log does not tell what it needs and where it
+could only guess (see exporter/proxy/interval.py, where the intervals come from), so that another one may speak. `peak`,
+which is no prediction, speaks only where a calibration has nothing else.
 """
 
 from dataclasses import dataclass
@@ -47,23 +49,23 @@ class Estimator:
         self.order = order_of(calibration)
 
     def estimate(self, seen: Features) -> Estimates:
-        """Joules of each row by the best proxy that can speak for it."""
-        joules, width = np.full(len(seen), np.nan), np.full(len(seen), np.nan)
-        spoke = np.full(len(seen), -1, dtype=np.intp)
+        """Joules of each row by the proxy that was off the least for its like."""
+        said, off = np.full((len(self.order), len(seen)), np.nan), np.full((len(self.order), len(seen)), np.inf)
         for place, name in enumerate(self.order):
             one = self.calibration.proxies[name]
-            said = predict_with(name, {term: each.value for term, each in one.coefficients.items()}, seen)
-            off = half_width(name, one, self.calibration.policy, seen)
-            new = np.isnan(joules) & np.isfinite(said) & np.isfinite(off)
-            joules[new], width[new], spoke[new] = said[new], off[new], place
-        names: list[ProxyName | None] = [*self.order, None]
-        return Estimates(
-            joules, joules * np.exp(-width), joules * np.exp(width), tuple(names[i] for i in spoke.tolist())
-        )
+            said[place] = predict_with(name, {term: each.value for term, each in one.coefficients.items()}, seen)
+            off[place] = half_width(name, one, self.calibration.policy, seen)
+        off[~np.isfinite(said)] = np.inf
+        best = off.argmin(axis=0)
+        rows = np.arange(len(seen))
+        known = np.isfinite(off[best, rows])
+        joules, width = (np.where(known, table[best, rows], np.nan) for table in (said, off))
+        spoke = tuple(self.order[place] if there else None for place, there in zip(best, known, strict=True))
+        return Estimates(joules, joules * np.exp(-width), joules * np.exp(width), spoke)
 
 
 def order_of(calibration: Calibration) -> tuple[ProxyName, ...]:
-    """The proxies, the one to be asked first first; `peak`, which is no prediction, only where it stands alone."""
+    """The proxies that may speak, the one that did best against metered energy first."""
     names: list[ProxyName] = [name for name in calibration.proxies if name != "peak"]
     names = names or list(calibration.proxies)
     return tuple(sorted(names, key=lambda name: _error_of(calibration.proxies[name])))

@@ -12,7 +12,8 @@ Overlapping. Residuals R are against shares, and a share has an error of its own
 Where proxy and rule know different things, R contains both errors, and the proxy's own is sqrt(R^2 - rho^2). Where they
 are the same model in two guises, as `step_model` and the rule `steps` are, or `time_share` and `time`, both may be
 wrong together and R is too small: a proxy is never taken to be better than `floor`, the error against the truth that
-such a pair shows in simulation.
+such a pair shows in simulation. And whatever windows of metered time say it was off by on the whole, it is off by at
+least that.
 
 Outside. Where no request was seen of such a concurrency, coefficients that could not be told apart there no longer make
 up for each other: as much as their standard errors say is added, and at least `slope` for each doubling. A proxy whose
@@ -35,6 +36,7 @@ from exporter.proxy.proxy import Features, Floats
 
 NORMAL = 1.6449
 """A normal distribution has nine tenths within so many standard deviations."""
+_MEAN_TO_RMS = float(np.sqrt(np.pi / 2.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +96,14 @@ def _shared(name: ProxyName, proxy: ProxyCalibration, rule: Rule, seen: Features
     floor = np.hypot(metered, rule.floor * doublings)
     said = np.array([cautious(one) for one in known] or [cautious(alone) if alone is not None else 0.0])[inside]
     rho = rule.rho * (doublings if known else 0.0)
-    own = np.maximum(floor, np.sqrt(np.maximum(said**2 - rho**2, 0.0)))
+    own = np.maximum(np.maximum(floor, _window_error(proxy)), np.sqrt(np.maximum(said**2 - rho**2, 0.0)))
     return NORMAL * np.hypot(own, _outside(name, proxy, seen, outside))
+
+
+def _window_error(proxy: ProxyCalibration) -> float:
+    """As a standard deviation, were it normal."""
+    scores = proxy.grounds["window"].scores if "window" in proxy.grounds else {}
+    return min(_MEAN_TO_RMS * scores.get("mape", 0.0), _UNKNOWN)
 
 
 def _outside(name: ProxyName, proxy: ProxyCalibration, seen: Features, doublings: Floats) -> Floats:
