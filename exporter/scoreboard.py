@@ -83,7 +83,8 @@ def _percent(value: float) -> str:
 
 
 def _signed_percent(value: float) -> str:
-    return f"{'+' if value > 0 else ''}{_percent(value)}"
+    shown = round(value, 3) + 0.0  # what rounds to nothing has no sign
+    return f"{'+' if shown > 0 else ''}{_percent(shown)}"
 
 
 def _plain(value: float) -> str:

@@ -41,6 +41,11 @@ def test_large_errors_lose_the_digits_that_say_nothing(mape: float, written: str
     assert cells(proxy_view(isolated=score_view(1, mape=mape)))[1] == written
 
 
+@pytest.mark.parametrize("bias", [-1e-9, 0.0, 1e-9])
+def test_a_bias_that_rounds_to_nothing_has_no_sign(bias: float) -> None:
+    assert cells(proxy_view(isolated=score_view(1, bias=bias)))[2] == "0.0%"
+
+
 def test_a_hopeless_fit_keeps_to_its_column() -> None:
     assert cells(proxy_view(isolated=score_view(1, r2=-2_345_678.0)))[3] == "-2e+06"
 

@@ -2,6 +2,7 @@
 
 _NARROW_SPACE = "\N{NARROW NO-BREAK SPACE}"
 _HUNDREDFOLD = 100.0
+_LEAST_PERCENTAGE = 5e-6  # 0.0005 %: three decimals show it as nothing
 _PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -23,12 +24,14 @@ def seconds(value: float) -> str:
 def percent(value: float) -> str:
     """`31 %`, `0.5 %`; `120 times` from a hundredfold on."""
     if abs(value) >= _HUNDREDFOLD:
-        return f"{_signed(value)}{count(abs(value))} times"
-    return f"{_signed(value)}{_digits(abs(value) * 100)}{_NARROW_SPACE}%"
+        return f"{_sign(value)}{count(abs(value))} times"
+    return f"{_sign(value)}{_digits(abs(value) * 100)}{_NARROW_SPACE}%"
 
 
 def signed_percent(value: float) -> str:
-    """`+31 %`."""
+    """`+31 %`; what rounds to nothing has no sign."""
+    if abs(value) < _LEAST_PERCENTAGE:
+        return percent(0.0)
     return f"{'+' if value > 0 else ''}{percent(value)}"
 
 
@@ -36,7 +39,7 @@ def plain(value: float) -> str:
     """`0.93`, two decimals; `< -100` where they would say nothing."""
     if abs(value) >= _HUNDREDFOLD:
         return "> 100" if value > 0 else "< \N{MINUS SIGN}100"
-    return f"{_signed(value)}{abs(value):.2f}"
+    return f"{_sign(value)}{abs(value):.2f}"
 
 
 def count(value: float) -> str:
@@ -51,7 +54,7 @@ def _prefixed(value: float, unit: str) -> str:
     return f"{_digits(value)} {unit}"
 
 
-def _signed(value: float) -> str:
+def _sign(value: float) -> str:
     return "\N{MINUS SIGN}" if value < 0 else ""
 
 

@@ -78,9 +78,9 @@ def in_words(request: SettledRequest) -> str:
 
 def _split(request: SettledRequest) -> str:
     if request.metered_joules is not None:
-        return f"It ran alone, and the meter says {joules(request.metered_joules)} for that time."
+        return f"It ran alone: all energy of that time is its own, {joules(request.metered_joules)}."
     if request.concurrency < _ALONE:
-        return "It ran alone, too briefly to be metered by itself."
+        return "It ran alone, but too briefly for energy of its own to be told from the rest."
     return (
         f"It was one of {request.concurrency:.1f} at a time on average: this is its share, by the attribution policy."
     )

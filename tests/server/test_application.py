@@ -145,7 +145,7 @@ async def test_a_receipt_says_how_its_energy_is_known(client: Client) -> None:
     answer = await client.get("/api/v1/requests/req-2")
     receipt = await answer.json()
     assert (receipt["id"], receipt["metered_joules"], receipt["at"]) == ("req-2", 87.2, AT)
-    assert receipt["in_words"] == "88 J, measured. It ran alone, and the meter says 87.2 J for that time."
+    assert receipt["in_words"] == "88 J, measured. It ran alone: all energy of that time is its own, 87.2 J."
 
 
 async def test_a_request_that_is_not_here_is_told_so_in_json(client: Client) -> None:

@@ -54,7 +54,8 @@ def test_errors_are_percent_until_that_says_nothing(value: float, written: str) 
 
 
 @pytest.mark.parametrize(
-    ("value", "sign"), [(0.1, "+"), (0.0, ""), (-0.1, "\N{MINUS SIGN}"), (-500.0, "\N{MINUS SIGN}")]
+    ("value", "sign"),
+    [(0.1, "+"), (0.0, ""), (1e-9, ""), (-1e-9, ""), (-0.1, "\N{MINUS SIGN}"), (-500.0, "\N{MINUS SIGN}")],
 )
 def test_a_bias_has_its_sign(value: float, sign: str) -> None:
     assert signed_percent(value).rstrip("0123456789 %times\N{NARROW NO-BREAK SPACE}") == sign

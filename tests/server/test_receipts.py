@@ -33,7 +33,9 @@ def test_a_share_says_of_how_many() -> None:
 
 
 def test_a_request_alone_but_brief_has_no_meter_of_its_own() -> None:
-    assert in_words(replace(settled(), concurrency=1.0)).endswith("It ran alone, too briefly to be metered by itself.")
+    assert in_words(replace(settled(), concurrency=1.0)).endswith(
+        "too briefly for energy of its own to be told from the rest."
+    )
 
 
 @pytest.mark.parametrize("method", sorted(set(get_args(Method)) - {"measured"}))
