@@ -65,6 +65,8 @@ _WIDTHS = (0.35, 1.0, 2.0)
 _BLOCKS = 16
 _LEAST_SAMPLES = 8
 """Requests from which a level of a calibration is known."""
+_NEGLIGIBLE = 30.0
+"""What is less likely than the likeliest by so much in its logarithm adds nothing."""
 _QUANTILE = 1.13
 """Where 84 % of Student's t lie below, with four degrees of freedom."""
 
@@ -245,6 +247,12 @@ class _Spread:
             own = 0.75 / (self.below + self.above) * (1.0 + away**2 / 4.0) ** -2.5 * unit
         return np.where(np.isfinite(seen), (1.0 - _STRAY) * np.nan_to_num(own) + _STRAY_DENSITY, 1.0)
 
+    def on(self, way: int) -> "_Spread":
+        """On one way alone."""
+        return _Spread(
+            *(np.broadcast_to(part, self.middle.shape)[way] for part in (self.middle, self.below, self.above))
+        )
+
     def passed(self, seen: Floats) -> Floats:
         """The probability of less than what was seen."""
         away = self._away(seen)
@@ -280,6 +288,7 @@ class _Trial:
         """Logarithm of the mean likelihood of each part of the timings: `parts` weighs them, one column a part."""
         joint = likelihood @ parts + self.log_prior[:, None]
         top = joint.max(axis=0)
+        joint = joint[(joint > top - _NEGLIGIBLE).any(axis=1)]
         return np.asarray(top + np.log(np.exp(joint - top).sum(axis=0)), dtype=np.float64)
 
     def at_best(self, likelihood: Floats) -> tuple[float, bool, float, float]:
@@ -293,11 +302,10 @@ class _Trial:
         return share, fits, 2.0**centre, float(_DELAYS[way, 0, 0])
 
     def _tokens_passed(self, way: int, hump: int) -> Floats:
-        passed = self.tokens.passed(np.log(self.used.seconds_per_output_token))[way]
-        return self._mixed(passed, hump)
+        return self._mixed(self.tokens.on(way).passed(np.log(self.used.seconds_per_output_token)), hump)
 
     def _first_tokens_passed(self, way: int, hump: int) -> Floats:
-        return self._mixed(self.first_tokens.passed(self.used.time_to_first_token_seconds)[way], hump)
+        return self._mixed(self.first_tokens.on(way).passed(self.used.time_to_first_token_seconds), hump)
 
     def _mixed(self, passed: Floats, hump: int) -> Floats:
         """Over the levels of which something is known; only of times that were seen."""
