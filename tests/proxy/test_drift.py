@@ -1,7 +1,7 @@
 """Drift: seldom without reason, soon with one, and over when the new has become normal. All errors are simulated."""
 
 import json
-from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 import pytest
@@ -12,23 +12,27 @@ from exporter.proxy.proxy import Floats
 SERIES = 50
 STEP = 500
 
-Errors = Callable[[int], Floats]
+
+class Errors(Protocol):
+    """So many errors in each of so many series, all alike."""
+
+    def __call__(self, count: int, series: int = SERIES) -> Floats: ...
 
 
 def normal(scatter: float) -> Errors:
-    return lambda count: np.random.default_rng(1).normal(0.1, scatter, (SERIES, count))
+    return lambda count, series=SERIES: np.random.default_rng(1).normal(0.1, scatter, (series, count))
 
 
-def heavy_tailed(count: int) -> Floats:
+def heavy_tailed(count: int, series: int = SERIES) -> Floats:
     """Student's t with three degrees of freedom: a wild one now and then."""
-    tails: Floats = 0.1 * np.random.default_rng(2).standard_t(3.0, (SERIES, count))
+    tails: Floats = 0.1 * np.random.default_rng(2).standard_t(3.0, (series, count))
     return tails
 
 
-def in_spells(count: int) -> Floats:
+def in_spells(count: int, series: int = SERIES) -> Floats:
     """Each error half like the one before."""
     rng = np.random.default_rng(3)
-    errors = rng.normal(0.0, 0.1, (SERIES, count))
+    errors = rng.normal(0.0, 0.1, (series, count))
     for index in range(1, count):
         errors[:, index] += 0.5 * errors[:, index - 1]
     return errors
@@ -58,8 +62,11 @@ def delays(raised: Floats) -> Floats:
 
 class TestFalseAlarms:
     @pytest.mark.parametrize("errors", [normal(0.1), heavy_tailed, in_spells], ids=["normal", "heavy", "spells"])
-    def test_errors_as_ever_raise_fewer_than_one_alarm_in_ten_thousand(self, errors: Errors) -> None:
-        raised = flags(errors(2000))
+    @pytest.mark.parametrize(("count", "series"), [(2000, 100), (200, 1000)], ids=["ever after", "at first"])
+    def test_errors_as_ever_raise_fewer_than_one_alarm_in_ten_thousand(
+        self, errors: Errors, count: int, series: int
+    ) -> None:
+        raised = flags(errors(count, series))
         assert (np.diff(raised, axis=1) > 0.0).sum() < raised.size / 10_000
 
     def test_a_first_few_wild_errors_are_no_drift(self) -> None:
@@ -82,7 +89,7 @@ class TestFalseAlarms:
 
 class TestFinding:
     @pytest.mark.parametrize("factor", [1.3, 1.0 / 1.3])
-    @pytest.mark.parametrize(("scatter", "within"), [(0.0, 5), (0.1, 10), (0.2, 30)])
+    @pytest.mark.parametrize(("scatter", "within"), [(0.0, 5), (0.1, 10), (0.2, 40)])
     def test_a_step_of_thirty_percent_is_found(self, factor: float, scatter: float, within: int) -> None:
         waited = delays(flags(stepped(normal(scatter)(STEP + 100), factor)))
         assert np.quantile(waited, 0.95) <= within
@@ -110,11 +117,35 @@ class TestFinding:
         errors[:, STEP:] += np.linspace(0.0, np.log(1.3), 100)
         assert (delays(flags(errors)) < 80).mean() > 0.95
 
+    def test_one_wild_error_does_not_make_it_blind(self) -> None:
+        errors = normal(0.1)(STEP + 30)
+        errors[:, STEP - 100] = 100.0
+        assert np.quantile(delays(flags(stepped(errors, 1.3))), 0.95) <= 20
+
     def test_from_nothing_predicted_to_something_is_far(self) -> None:
         drift = Drift(1)
         drift.add(np.zeros((1, 100)))
         drift.add(np.ones((1, 10)))
         assert drift.drifting() == [True]
+
+
+class TestHistory:
+    def test_it_is_the_mean_and_the_spread_of_all_errors_but_the_latest_stretch(self) -> None:
+        errors = normal(0.1)(48)
+        errors[:, 16:] += 0.7
+        drift = Drift(SERIES)
+        drift.add(np.exp(errors))
+        samples, mean, variance, covariance, *_ = np.array(drift.snapshot()["history"])
+        old = errors[:, :32]
+        off = old - old.mean(axis=1, keepdims=True)
+        neighbours = [off[:, start : start + 15] * off[:, start + 1 : start + 16] for start in (0, 16)]
+        assert samples.tolist() == [32.0] * SERIES
+        np.testing.assert_allclose(mean, old.mean(axis=1))
+        np.testing.assert_allclose(variance, old.var(axis=1))
+        np.testing.assert_allclose(covariance, np.concatenate(neighbours, axis=1).mean(axis=1), rtol=0.2)
+        assert drift.deviations() == pytest.approx(
+            ((errors[:, -8:].mean(axis=1) - old.mean(axis=1)) / old.std(axis=1)).tolist()
+        )
 
 
 class TestKnowing:

@@ -60,6 +60,7 @@ samples = st.lists(st.tuples(energies, predictions, predictions), min_size=1, ma
 
 
 class TestDefinitions:
+    @settings(deadline=None)
     @given(samples)
     def test_every_score_is_what_its_definition_says(self, rows: list[tuple[float, float, float]]) -> None:
         actual, *predicted = zip(*rows, strict=True)
@@ -105,6 +106,7 @@ class TestDefinitions:
 
 
 class TestAllTime:
+    @settings(deadline=None)
     @given(
         st.lists(st.tuples(energies, predictions), min_size=3, max_size=60),
         st.lists(st.integers(0, 60), max_size=6),
@@ -117,6 +119,7 @@ class TestAllTime:
         (whole,), (parts,) = (scored(actual, predicted, batches=some).lifetime() for some in ([], cuts))
         assert same(parts, whole)
 
+    @settings(deadline=None)
     @given(st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 1000)), min_size=3, max_size=30))
     def test_small_differences_between_huge_numbers_are_not_lost(self, rows: list[tuple[int, int]]) -> None:
         """Sums of squares would have lost all of it: 1e18 leaves no digit for 1."""
@@ -133,7 +136,7 @@ class TestAllTime:
         assert same(scores.recent()[0], by_hand(actual[-LATEST:], predicted[-LATEST:]))
         assert scores.lifetime()[0]["mape"] == pytest.approx(by_hand(actual, predicted)["mape"])
 
-    @settings(max_examples=30)
+    @settings(max_examples=30, deadline=None)
     @given(st.integers(0, 5 * THINNED), st.lists(st.integers(0, 5 * THINNED), max_size=4))
     def test_all_time_rank_correlation_is_that_of_every_so_manieth_sample(self, count: int, cuts: list[int]) -> None:
         rng = np.random.default_rng(count)
@@ -167,6 +170,7 @@ class TestErrorRatios:
         ]
         assert histogram.sum == pytest.approx(1e6 + 2.001)
 
+    @settings(deadline=None)
     @given(samples)
     def test_it_counts_each_prediction_once(self, rows: list[tuple[float, float, float]]) -> None:
         actual, *predicted = zip(*rows, strict=True)
