@@ -1,9 +1,9 @@
-"""Policies and proxies on the same grounds: a policy's shares are held against what proxies are held against.
+"""Policies held against each other on the ground on which proxies are held against a policy: each request's share.
 
 A rule that shares energy and a rule that predicts it answer the same question, what one request costs, and so they can
-stand in one table. On ground `isolated` both are held against what was metered of requests that ran alone. On ground
-`request` both are held against the shares of one policy: for another policy that is how far the two disagree, and
-neither is the truth. On ground `window` policies have nothing to say: their shares add up to the meter by construction.
+stand in one table. There, how far another policy is from the recorded one says how far two rules disagree, and neither
+is the truth. On the two grounds that are metered a policy has nothing to prove: a request that ran alone gets what was
+metered, and shares add up to the meter in every window, both by construction.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -69,17 +69,16 @@ class Comparison:
     """Several policies on the same requests. The first is the yardstick.
 
     Attributes:
-        joules: given to requests, by policy. moved: of these, given to other requests than the yardstick would:
-            sum of |difference|.
-        unmatched: requests that did not settle at the same moment under all policies, and were not compared.
+        joules: given to requests, by policy. moved: sum of |difference| from what the yardstick gives each.
+        requests: compared. unmatched: not compared, as they did not settle at the same moment under all policies.
     """
 
     def __init__(self, policies: Sequence[PolicyName]) -> None:
         self.policies = tuple(policies)
         self.joules = dict.fromkeys(policies, 0.0)
         self.moved = dict.fromkeys(policies, 0.0)
-        self.unmatched = 0
-        self._samples: dict[tuple[str, str, Ground], _Samples] = {}
+        self.requests = self.unmatched = 0
+        self._samples: dict[tuple[str, str], _Samples] = {}
 
     def take(self, settled: Sequence[Sequence[SettledRequest]]) -> None:
         """Requests that settled at one moment, by policy."""
@@ -92,23 +91,19 @@ class Comparison:
                 self._compare(one, [one.joules, *(joules for joules in said if joules is not None)])
 
     def _compare(self, one: SettledRequest, said: Sequence[float]) -> None:
+        self.requests += 1
         for policy, joules in zip(self.policies, said, strict=True):
             self.joules[policy] += joules
             self.moved[policy] += abs(joules - one.joules)
-        if one.metered_joules is not None:
-            self._ground(one, "isolated").add(one.metered_joules, said)
-        self._ground(one, "request").add(one.joules, said)
-
-    def _ground(self, one: SettledRequest, ground: Ground) -> _Samples:
-        key = (one.server, one.model, ground)
+        key = (one.server, one.model)
         if key not in self._samples:
             self._samples[key] = _Samples(Scores(len(self.policies)))
-        return self._samples[key]
+        self._samples[key].add(one.joules, said)
 
     def standings(self) -> Iterator[Standing]:
-        """Every policy on every ground, but the yardstick on its own."""
-        for (server, model, ground), samples in self._samples.items():
+        """Every policy but the yardstick, against it."""
+        for (server, model), samples in self._samples.items():
             scores = samples.score()
-            for policy, count, known in zip(self.policies, scores.samples, scores.lifetime(), strict=True):
-                if ground != "request" or policy != self.policies[0]:
-                    yield Standing(server, model, "policy", policy, ground, count, known)
+            for row in list(zip(self.policies, scores.samples, scores.lifetime(), strict=True))[1:]:
+                name, count, known = row
+                yield Standing(server, model, "policy", name, "request", count, known)
