@@ -75,7 +75,7 @@ async def exporting(
     engine = assemble(settings, (open_power or open_sources)(settings, clock), clock, tape)
     try:
         engine.resume()
-        runner = await serve(build(engine.published, engine.ready, engine.fault), settings.listen)
+        runner = await serve(build(engine.published, engine.ready, engine.fault, engine.calibrations), settings.listen)
     except ExporterError:
         engine.close()
         raise

@@ -11,11 +11,13 @@ crash, and what happened after the last checkpoint is read again from counter an
 import asyncio
 import json
 import logging
+import platform
 import resource
 import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from exporter import __version__
@@ -28,6 +30,7 @@ from exporter.domain.snapshot import Health, LogView, Published, Snapshot, Sourc
 from exporter.domain.units import Instant
 from exporter.pipeline.pipeline import Pipeline
 from exporter.power.sampler import Sampler
+from exporter.proxy.calibration import Calibration, Machine
 from exporter.requests.arrival import Arrival
 from exporter.requests.reader import RequestReader
 from exporter.state import StateStore
@@ -194,7 +197,7 @@ class Engine:
         now = self._clock.now()
         behind = self._read_logs(now)
         self._advance(now)
-        self._checkpoint(now)
+        self._checkpoint(now, last=True)
         return behind
 
     def _wind_up(self) -> None:
@@ -244,11 +247,11 @@ class Engine:
             log_feed.tell_problems()
         self.pipeline.advance(now)
 
-    def _checkpoint(self, now: Instant) -> None:
+    def _checkpoint(self, now: Instant, *, last: bool = False) -> None:
         self._checkpointed = now
         if self._store is None:
             return
-        changes = self.pipeline.checkpoint(self._saved)
+        changes = self.pipeline.checkpoint(self._saved, last=last)
         for feed in self._logs:
             memory = {"arrival": feed.arrival.snapshot(), "reader": feed.reader.snapshot()}
             changes[f"log|{feed.server}"] = json.dumps(memory).encode()
@@ -274,6 +277,11 @@ class Engine:
     def snapshot(self) -> Snapshot:
         """The books as published."""
         return self._durable if self._store is not None else self.pipeline.snapshot(self._advanced)
+
+    def calibrations(self) -> Mapping[str, Sequence[Calibration]]:
+        """What proxies have learned by now, by server, one for each model."""
+        date = datetime.fromtimestamp(self._clock.now(), UTC).isoformat(timespec="seconds")
+        return self.pipeline.calibrations(date, Machine(platform.platform(terse=True), __version__))
 
     def published(self) -> Published:
         """What `/metrics` shows."""

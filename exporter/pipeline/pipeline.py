@@ -161,14 +161,14 @@ class Pipeline:
             label_overflows={"model": sum(server.overflows for server in self.servers.values())},
         )
 
-    def calibrations(self, date: str, machine: Machine) -> tuple[Calibration, ...]:
-        """What was learned, by server and model, to be used where nothing is metered.
+    def calibrations(self, date: str, machine: Machine) -> dict[str, tuple[Calibration, ...]]:
+        """What was learned, by server, one for each model, to be used where nothing is metered.
 
         Args:
             date: now, in ISO 8601.
             machine: where this runs.
         """
-        return tuple(one for server in self.servers.values() for one in server.calibrations(date, machine))
+        return {name: tuple(server.calibrations(date, machine)) for name, server in self.servers.items()}
 
     # --- across restarts -------------------------------------------------------------------------------------------
 

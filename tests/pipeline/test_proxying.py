@@ -16,7 +16,7 @@ from exporter.domain.snapshot import Ground, ProxyView, ScoreName, ScoreView, Se
 from exporter.domain.units import Instant, Joules, later
 from exporter.pipeline.pipeline import Pipeline
 from exporter.pipeline.server import worst_method
-from exporter.proxy.calibration import Machine
+from exporter.proxy.calibration import Calibration, Machine
 from exporter.simulate.batching import Run
 from tests.pipeline.telling import AFTER_SECONDS, SERVER, Told, counters, gpus, hear, settings, tell
 from tests.simulation.hearing import Sight, events
@@ -57,6 +57,11 @@ def watched(story: Callable[[], Run]) -> tuple[Pipeline, list[SettledRequest]]:
 def views(pipeline: Pipeline) -> dict[str, ProxyView]:
     found = pipeline.snapshot(Instant(pipeline.watermark)).proxies
     return {view.proxy: view for view in found if view.server == SERVER}
+
+
+def calibration_of(pipeline: Pipeline) -> Calibration:
+    (only,) = pipeline.calibrations("2026-11-21T00:00:00+00:00", MACHINE)[SERVER]
+    return only
 
 
 def samples(pipeline: Pipeline, ground: Ground, proxy: str = "time_share") -> int:
@@ -223,7 +228,7 @@ def test_a_restart_keeps_scores_coefficients_and_calibrations() -> None:
             assert after[name].scores[ground].samples == score.samples
             assert exact(after[name].scores[ground]) == pytest.approx(exact(score))
             assert after[name].scores[ground].recent == pytest.approx(score.recent, rel=1e-2, abs=0.02)
-    (old,), (new,) = (one.calibrations("2026-11-21T00:00:00+00:00", MACHINE) for one in (pipeline, again))
+    old, new = calibration_of(pipeline), calibration_of(again)
     assert new.key == old.key
     assert new.proxies["step_model"].coefficients == old.proxies["step_model"].coefficients
 
@@ -254,7 +259,7 @@ def test_a_checkpoint_of_before_there_were_proxies_is_gone_on_from() -> None:
 
 def test_a_calibrated_server_that_nothing_meters_has_estimates_with_intervals() -> None:
     teacher, _ = watched(crowd)
-    (calibration,) = teacher.calibrations("2026-11-21T00:00:00+00:00", MACHINE)
+    calibration = calibration_of(teacher)
     run = batch_run(Scenario(), 4, mean_batch=4.0, seconds=60.0)
     pipeline = Pipeline(settings(), (), run.begin, calibrations={SERVER: calibration})
     settled = tell(pipeline, hear(events(run)), begin=run.begin, end=later(run.end, AFTER_SECONDS))
@@ -283,7 +288,7 @@ def test_without_a_calibration_such_a_server_counts_requests_and_claims_no_energ
 
 def test_a_calibration_of_a_metered_server_is_not_asked() -> None:
     teacher, _ = watched(crowd)
-    (calibration,) = teacher.calibrations("2026-11-21T00:00:00+00:00", MACHINE)
+    calibration = calibration_of(teacher)
     run = crowd()
     pipeline = Pipeline(settings(), gpus(1), run.begin, calibrations={SERVER: calibration})
     settled = tell(
@@ -299,7 +304,7 @@ def test_a_calibration_says_of_what_it_is() -> None:
     )
     device = Device("gpu0", "gpu", "GPU-0", "H100", has_counter=True, driver="570.1", power_limit_watts=600.0)
     pipeline, _ = watch(crowd(), chosen=named, devices=(device,))
-    (calibration,) = pipeline.calibrations("2026-11-21T00:00:00+00:00", MACHINE)
+    calibration = calibration_of(pipeline)
     key = calibration.key
     assert (key.model, key.gpu, key.gpus, key.engine) == (crowd().physics.model, "H100", 1, "vllm 0.32")
     assert (key.dtype, key.driver, key.power_limit_watts) == ("bf16", "570.1", 600.0)
