@@ -3,7 +3,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
@@ -101,6 +101,7 @@ def test_every_byte_is_the_one_that_the_client_library_would_write(page: Callabl
     assert render(page(), accept)[0] == written_by_the_client(page(), accept)
 
 
+@settings(deadline=None)
 @given(st.text(), st.floats(), st.lists(st.floats(min_value=0), min_size=1, max_size=4, unique=True), st.text())
 def test_no_name_or_number_is_written_otherwise_than_by_the_client_library(
     name: str, watts: float, bounds: list[float], request_id: str
@@ -186,6 +187,7 @@ def test_a_model_of_any_name_can_be_read_back() -> None:
     assert wild in models
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_characters="\r")))
 def test_every_model_name_survives_both_formats(name: str) -> None:
     seen = name.encode("utf-8", "replace").decode()
@@ -292,6 +294,7 @@ def test_before_there_is_a_history_nothing_is_said_of_drift() -> None:
         assert {s.labels["ground"] for s in of_family(page, name)} == {"request"}
 
 
+@settings(deadline=None)
 @given(st.floats(), st.floats(), st.floats())
 def test_no_proxy_can_publish_what_is_no_number(score: float, error: float, drift: float) -> None:
     coefficients = {"second": CoefficientView(score, error)}
