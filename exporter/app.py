@@ -13,7 +13,7 @@ from exporter.config.calibrations import calibrations_for
 from exporter.domain.errors import ConfigError, ExporterError
 from exporter.domain.readings import Device
 from exporter.domain.settings import ServerSettings, Settings
-from exporter.domain.snapshot import Snapshot
+from exporter.domain.snapshot import SettledRequest, Snapshot
 from exporter.domain.units import Instant
 from exporter.engine import Engine, LogFeed, PowerFeed
 from exporter.pipeline.pipeline import Pipeline
@@ -31,6 +31,7 @@ from exporter.state import StateStore
 log = logging.getLogger(__name__)
 
 OpenPower = Callable[[Settings, SystemClock], Sequence[Opened]]
+OnSettled = Callable[[Sequence[SettledRequest]], None]
 
 
 class Exporter:
@@ -59,6 +60,7 @@ async def exporting(
     tape: Tape | None = None,
     *,
     open_power: OpenPower | None = None,
+    on_settled: OnSettled | None = None,
 ) -> AsyncIterator[Exporter]:
     """Run an exporter for as long as the context lasts.
 
@@ -67,12 +69,14 @@ async def exporting(
         clock: its clock; this machine's where there is none.
         tape: what the pipeline is told goes on it, to be closed by whoever made it.
         open_power: opens other power sources than the configured ones, such as simulated ones.
+        on_settled: told every request that settles, when it does.
 
     Raises:
         ExporterError: it cannot start with these settings on this machine; says what to do.
     """
     clock = clock or SystemClock()
     engine = assemble(settings, (open_power or open_sources)(settings, clock), clock, tape)
+    engine.on_settled = on_settled or engine.on_settled
     try:
         engine.resume()
         runner = await serve(build(engine.published, engine.ready, engine.fault, engine.calibrations), settings.listen)

@@ -26,7 +26,7 @@ from exporter.domain.errors import StateError
 from exporter.domain.events import Ignored, Used
 from exporter.domain.lines import Line
 from exporter.domain.readings import Method
-from exporter.domain.snapshot import Health, LogView, Published, Snapshot, SourceView
+from exporter.domain.snapshot import Health, LogView, Published, SettledRequest, Snapshot, SourceView
 from exporter.domain.units import Instant
 from exporter.pipeline.pipeline import Pipeline
 from exporter.power.sampler import Sampler
@@ -108,7 +108,7 @@ class LogFeed:
 
 
 class Engine:
-    """Feeds a pipeline from sources and logs until stopped."""
+    """Feeds a pipeline from sources and logs until stopped. `on_settled`: told every request that settles."""
 
     def __init__(
         self,
@@ -129,6 +129,7 @@ class Engine:
         self._began = clock.now()
         self._advanced = self._checkpointed = self._began
         self._stopping = False
+        self.on_settled: Callable[[Sequence[SettledRequest]], None] = lambda _: None
         self._durable: Snapshot = pipeline.snapshot(self._began)
 
     # --- running ---------------------------------------------------------------------------------------------------
@@ -166,7 +167,7 @@ class Engine:
     def finish(self) -> Snapshot:
         """After `run` has ended: settle and close everything. For a story that is over; nothing is made durable."""
         now = self._clock.now()
-        self.pipeline.finish(now)
+        self.on_settled(self.pipeline.finish(now))
         self._durable = self.pipeline.snapshot(now)
         return self._durable
 
@@ -245,7 +246,7 @@ class Engine:
                 self.pipeline.receive_reading(reading)
         for log_feed in self._logs:
             log_feed.tell_problems()
-        self.pipeline.advance(now)
+        self.on_settled(self.pipeline.advance(now))
 
     def _checkpoint(self, now: Instant, *, last: bool = False) -> None:
         self._checkpointed = now

@@ -2,16 +2,19 @@
 
 import argparse
 import logging
+from contextlib import AbstractAsyncContextManager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from exporter import config
-from exporter.app import exporting
+from exporter.app import Exporter, OnSettled, OpenPower, exporting
 from exporter.cli.command import Command
+from exporter.clock import SystemClock
 from exporter.config.kinds import UnfitError
 from exporter.config.quantities import seconds
 from exporter.domain.errors import UsageError
+from exporter.domain.settings import Settings
 
 _TEXT = {
     "model": "which model: llama-3.1-8b (the default), qwen3-8b, qwen3-14b, qwen3-32b or llama-3.1-70b",
@@ -55,7 +58,13 @@ def _run(options: argparse.Namespace) -> int:
     known = {field.name for field in fields(plan.Plan)}
     chosen = plan.Plan(**{name: value for name, value in given.items() if name in known})
     logging.getLogger().setLevel(logging.WARNING)
-    return session.run(chosen, lambda *given: exporting(*given[:2], open_power=given[2]))
+    return session.run(chosen, _exporting)
+
+
+def _exporting(
+    settings: Settings, clock: SystemClock, open_power: OpenPower, on_settled: OnSettled
+) -> AbstractAsyncContextManager[Exporter]:
+    return exporting(settings, clock, open_power=open_power, on_settled=on_settled)
 
 
 def _given(options: argparse.Namespace) -> dict[str, Any]:

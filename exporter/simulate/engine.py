@@ -145,6 +145,7 @@ class Engine:
     firsts: list[Passage] = field(default_factory=list)
     gone: list[Passage] = field(default_factory=list)
     _coming: deque[_Happening] = field(default_factory=deque)
+    _arriving: int = 0
     _underway: _Underway | None = None
     _cost: Terms = field(init=False)
 
@@ -156,20 +157,25 @@ class Engine:
     def submit(self, request: Request, at: float) -> Passage:
         """A request comes at `at`, no earlier than anything told before."""
         passage = Passage.of(request, at)
-        self._foresee(at, lambda: self.waiting.append(passage))
+        self._arriving += 1
+        self._foresee(at, lambda: self._arrive(passage))
         return passage
 
     def abort(self, passage: Passage, at: float) -> None:
         """Its client leaves at `at`: it ends with the step that runs then, if it has not ended before."""
         self._foresee(at, lambda: self._drop([passage], "aborted"))
 
-    def crash(self, at: float) -> None:
-        """Everything that is there at `at` ends in an error, with the step that runs then."""
-        self._foresee(at, lambda: self._drop([*self.waiting, *self.prefilling, *self.decoding], "error"))
+    def clear(self, at: float, outcome: Outcome) -> None:
+        """Everything that is there at `at` ends like that, with the step that runs then."""
+        self._foresee(at, lambda: self._drop([*self.waiting, *self.prefilling, *self.decoding], outcome))
 
     def _foresee(self, at: float, happen: Callable[[], None]) -> None:
         assert not self._coming or at >= self._coming[-1].at, "what comes is told in order"
         self._coming.append(_Happening(at, happen))
+
+    def _arrive(self, passage: Passage) -> None:
+        self._arriving -= 1
+        self.waiting.append(passage)
 
     def _drop(self, passages: list[Passage], outcome: Outcome) -> None:
         """Let go of those that are still here, between two steps."""
@@ -193,8 +199,8 @@ class Engine:
 
     @property
     def queued(self) -> int:
-        """Requests that wait for a place in it."""
-        return len(self.waiting)
+        """Requests that wait for a place in it, or for the step to end during which they came."""
+        return len(self.waiting) + self._arriving
 
     def advance(self, until: float = math.inf) -> None:
         """Finish all steps that end by `until` and begin all that begin before it.

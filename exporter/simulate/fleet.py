@@ -7,7 +7,6 @@ engines see to that, and arrivals of the fleet's own load are submitted at their
 replica with the least to do at that instant. A lock makes each of these a whole.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from threading import RLock
@@ -86,9 +85,7 @@ class Fleet:
             self.end_load()
             at = self.advance(now)
             for replica in self.replicas:
-                replica.down_until = math.inf
-                for passage in replica.present():
-                    replica.abort(passage, at)
+                replica.end(at)
 
     def take_news(self) -> list[tuple[Replica, News]]:
         """What happened in each replica since this was asked before."""

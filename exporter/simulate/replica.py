@@ -1,5 +1,6 @@
 """One simulated inference server: its engine, the energy that it draws, and the boards that measure it."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -86,10 +87,6 @@ class Replica:
         batch = [*self._engine.prefilling, *self._engine.decoding]
         return sum(one.request.prompt_tokens + one.output_tokens for one in batch)
 
-    def present(self) -> list[Passage]:
-        """The requests that are here."""
-        return [*self._engine.waiting, *self._engine.prefilling, *self._engine.decoding]
-
     def refuses(self, at: float) -> Refusal | None:
         """Why a request that came now would not be taken in; None if it would."""
         if at < self.down_until:
@@ -110,10 +107,15 @@ class Replica:
         """A client leaves, after `advance(at)`."""
         self._engine.abort(passage, at)
 
-    def crash(self, at: float, down_seconds: float = 0.0) -> None:
+    def crash(self, at: float, down_seconds: float) -> None:
         """Everything here is lost, after `advance(at)`, and for so long nothing is taken in."""
-        self._engine.crash(at)
+        self._engine.clear(at, "error")
         self.down_until = at + down_seconds
+
+    def end(self, at: float) -> None:
+        """Every client leaves, after `advance(at)`, and nobody is taken in any more."""
+        self._engine.clear(at, "aborted")
+        self.down_until = math.inf
 
     def advance(self, until: float) -> None:
         """Time passes."""

@@ -14,7 +14,7 @@ from aiohttp.web import AppRunner
 
 from exporter.clock import SystemClock
 from exporter.domain.settings import ListenAddress, Settings
-from exporter.domain.snapshot import Snapshot
+from exporter.domain.snapshot import SettledRequest, Snapshot
 from exporter.power.select import Opened
 from exporter.simulate.desk import Desk
 from exporter.simulate.front import Front, serve_front
@@ -49,7 +49,8 @@ class WatchingExporter(Protocol):
 
 
 OpenPower = Callable[[Settings, SystemClock], Sequence[Opened]]
-MakeExporter = Callable[[Settings, SystemClock, OpenPower], AbstractAsyncContextManager[WatchingExporter]]
+OnSettled = Callable[[Sequence[SettledRequest]], None]
+MakeExporter = Callable[[Settings, SystemClock, OpenPower, OnSettled], AbstractAsyncContextManager[WatchingExporter]]
 
 
 def run(plan: Plan, make_exporter: MakeExporter) -> int:
@@ -91,19 +92,21 @@ async def simulate_live(
     simulation = Simulation(plan, directory, begin, clock.wall_offset(), say)
     source = SimulatedSource(simulation.fleet, clock.now)
     desk = Desk(simulation.fleet, clock.now)
+    settled: list[SettledRequest] = []
+    opened = [Opened(source, SOURCE)]
     try:
-        async with make_exporter(plan.settings(directory), clock, lambda *_: [Opened(source, SOURCE)]) as exporter:
+        async with make_exporter(plan.settings(directory), clock, lambda *_: opened, settled.extend) as exporter:
             front = await _serve(plan, simulation, desk, clock)
             try:
                 say(_welcome(plan, directory, exporter.url, _url(front)))
-                await _drive(simulation, desk, clock, exporter, stop)
+                await _drive(simulation, desk, clock, stop, lambda: _compare(simulation, settled, exporter.snapshot()))
             finally:
                 await front.cleanup()
             seconds = clock.now() - begin
             snapshot = await exporter.finish()
+            _compare(simulation, settled, snapshot)
     finally:
         simulation.close()
-    simulation.truth.compare(snapshot.recent)
     fleet = simulation.fleet
     return Result(
         plan, seconds, snapshot, source.true_joules(), simulation.truth, fleet.busy_joules(), simulation.refused
@@ -117,7 +120,7 @@ async def _serve(plan: Plan, simulation: Simulation, desk: Desk, clock: SystemCl
 
 
 async def _drive(
-    simulation: Simulation, desk: Desk, clock: SystemClock, exporter: WatchingExporter, stop: asyncio.Event
+    simulation: Simulation, desk: Desk, clock: SystemClock, stop: asyncio.Event, compare: Callable[[], None]
 ) -> None:
     """Let time pass until the end, then let what runs hang up."""
     duration = simulation.plan.duration_seconds
@@ -127,12 +130,17 @@ async def _drive(
         await _tick(simulation, desk, clock)
         if clock.now() - compared >= COMPARE_SECONDS:
             compared = clock.now()
-            simulation.truth.compare(exporter.snapshot().recent)
+            compare()
     simulation.fleet.hang_up(clock.now())
     hung_up = clock.now()
     while simulation.present and clock.now() - hung_up < END_SECONDS:
         await _tick(simulation, desk, clock)
     await _tick(simulation, desk, clock)
+
+
+def _compare(simulation: Simulation, settled: list[SettledRequest], snapshot: Snapshot) -> None:
+    simulation.truth.compare(settled, {server.server: server.policy for server in snapshot.servers})
+    settled.clear()
 
 
 async def _tick(simulation: Simulation, desk: Desk, clock: SystemClock) -> None:

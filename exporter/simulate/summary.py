@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from exporter.domain.snapshot import DeviceView, Snapshot
 from exporter.domain.units import Joules
 from exporter.simulate.plan import Plan
-from exporter.simulate.truth import Truth
+from exporter.simulate.truth import Comparison, Truth
 
 _LABEL = 22
 
@@ -65,24 +65,19 @@ def _requests(result: Result) -> list[str]:
     truth, snapshot = result.truth, result.snapshot
     booked = sum(view.booked.get("requests", 0.0) for view in snapshot.devices)
     drawn, metered = sum(result.board_joules), sum(view.metered_joules for view in snapshot.devices)
-    policies = sorted({server.policy for server in snapshot.servers})
+    compared = sum(one.requests for one in truth.compared.values())
     return [
         _row("metered / true", f"{_ratio(metered, drawn)}   all boards, idle included"),
         _row("booked / true", f"{_ratio(booked, result.busy_joules)}   all requests together"),
-        _row(
-            "requests", f"{truth.ended} ended, {truth.compared} of them settled and compared, {result.refused} refused"
-        ),
-        _row("share error", _share_error(truth, policies)),
+        _row("requests", f"{truth.ended} ended, {compared} of them settled and compared, {result.refused} refused"),
+        *(_row(f"share error of {policy}", _share_error(one)) for policy, one in sorted(truth.compared.items())),
     ]
 
 
-def _share_error(truth: Truth, policies: Sequence[str]) -> str:
-    if truth.share_error is None:
-        return "nothing was compared"
-    return (
-        f"{100.0 * truth.share_error:.1f} %   sum of |settled - true| over {truth.true_joules:.0f} true joules; "
-        f"policy at the end: {', '.join(policies)}"
-    )
+def _share_error(one: Comparison) -> str:
+    if one.share_error is None:
+        return "nothing to compare"
+    return f"{100.0 * one.share_error:.1f} %   of {one.true_joules:.0f} J of {one.requests} requests settled under it"
 
 
 def _note() -> list[str]:

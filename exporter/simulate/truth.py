@@ -1,5 +1,6 @@
 """What the simulation knows and no exporter can: each request's true joules, held against what was settled."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -11,27 +12,36 @@ _MOST = 65_536
 
 
 @dataclass(slots=True)
-class Truth:
-    """True joules of requests, and how far off the exporter is.
+class Comparison:
+    """Requests that the exporter has settled, beside the truth.
 
     Attributes:
-        ended: requests that ended. joules: all their energy.
-        compared: those that the exporter has settled too. true_joules: their energy. settled_joules: the same as the
-            exporter has it. error_joules: sum of differences, each without its sign.
+        requests: how many. true_joules: their energy. error_joules: sum of differences, each without its sign.
     """
 
-    ended: int = 0
-    joules: float = 0.0
-    compared: int = 0
+    requests: int = 0
     true_joules: float = 0.0
-    settled_joules: float = 0.0
     error_joules: float = 0.0
-    _waiting: dict[str, float] = field(default_factory=dict)
 
     @property
     def share_error(self) -> float | None:
         """Sum of |settled - true| over the sum of true joules; None before anything was compared."""
         return self.error_joules / self.true_joules if self.true_joules > 0.0 else None
+
+
+@dataclass(slots=True)
+class Truth:
+    """True joules of requests, and how far off the exporter is.
+
+    Attributes:
+        ended: requests that ended. joules: all their energy.
+        compared: those that the exporter has settled too, by the policy that shared their energy.
+    """
+
+    ended: int = 0
+    joules: float = 0.0
+    compared: dict[str, Comparison] = field(default_factory=lambda: defaultdict(Comparison))
+    _waiting: dict[str, float] = field(default_factory=dict)
 
     def tell(self, news: News) -> None:
         """Take in who has ended."""
@@ -42,15 +52,20 @@ class Truth:
         while len(self._waiting) > _MOST:
             del self._waiting[next(iter(self._waiting))]
 
-    def compare(self, settled: Iterable[SettledRequest]) -> None:
-        """Hold requests that have settled against the truth, each once, however often they are told."""
+    def compare(self, settled: Iterable[SettledRequest], policies: Mapping[str, str]) -> None:
+        """Hold requests that have settled against the truth, each once, however often they are told.
+
+        Args:
+            settled: the requests.
+            policies: by server, the attribution policy that was in force.
+        """
         for one in settled:
             true = self._waiting.pop(_own_id(one.id, self._waiting), None)
             if true is not None:
-                self.compared += 1
-                self.true_joules += true
-                self.settled_joules += one.joules
-                self.error_joules += abs(one.joules - true)
+                comparison = self.compared[policies[one.server]]
+                comparison.requests += 1
+                comparison.true_joules += true
+                comparison.error_joules += abs(one.joules - true)
 
 
 def _own_id(id_: str, known: Mapping[str, float]) -> str:
