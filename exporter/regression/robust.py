@@ -86,8 +86,8 @@ class RobustFit:
             return
         self._latest.append(_Row(causes, y, keep))
         if self._began:
-            self._learn(self._latest[-1])
-            self._follow()
+            if self._learn(self._latest[-1]):
+                self._follow()
         elif len(self._latest) == LATEST and sum(one.y != 0.0 for one in self._latest) >= _LOST:
             self._begin(np.ones(LATEST, dtype=np.bool_))
 
@@ -143,21 +143,22 @@ class RobustFit:
         told: NDArray[np.bool_] = 2.0 * self._noise * known.deviations(rows) <= known.predict(rows)
         return told
 
-    def _learn(self, row: _Row) -> None:
-        rows, y = row.causes[None, :], np.array([row.y])
-        values, told, belief = self._now().values, self._tells(rows)[0], 1.0
+    def _learn(self, row: _Row) -> bool:
+        """Take in one row; whether it was a surprise."""
+        rows, y, values = row.causes[None, :], np.array([row.y]), self._now().values
+        sizes, surprise, belief = _sizes(self._fit, values, rows, y), False, 1.0
         self._squared_noise *= row.keep**2
         self._squared_size *= row.keep**2
-        if told:
-            belief = float(_beliefs(self._fit, values, self._usual, rows, y)[0])
-            miss = np.minimum(_misses(self._fit, values, rows, y), _GATE * self._usual)
-            self._misses = row.keep * self._misses + float(miss[0]) ** 2
+        if self._tells(rows)[0]:
+            gate, misses = _GATE * self._usual, _misses(self._fit, values, rows, y)
+            belief, surprise = float(_beliefs(self._fit, values, self._usual, rows, y)[0]), bool(misses[0] > gate)
+            self._misses = row.keep * self._misses + min(float(misses[0]), gate) ** 2
             self._told = row.keep * self._told + 1.0
-            self._weigh_noise(miss, belief * _sizes(self._fit, values, rows, y), rows)
-        size = float(_sizes(self._fit, values, rows, y)[0])
+            self._weigh_noise(np.minimum(misses, gate), belief * sizes, rows)
         self._fit.add(row.causes, row.y, row.keep, belief)
-        self._spread = row.keep**2 * self._spread + (belief * size) ** 2 * np.outer(row.causes, row.causes)
+        self._spread = row.keep**2 * self._spread + (belief * sizes[0]) ** 2 * np.outer(row.causes, row.causes)
         self._known = None
+        return surprise
 
     def _weigh_noise(self, misses: Floats, sizes: Floats, rows: Floats) -> None:
         """Take in the noise of rows by how much they count in the fit."""
