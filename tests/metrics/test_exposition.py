@@ -1,5 +1,5 @@
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -14,8 +14,7 @@ from exporter.domain.settings import ENERGY_BUCKETS
 from exporter.domain.snapshot import CoefficientView, Direction, ModelView, ProxyView, Published
 from exporter.domain.units import Watts
 from exporter.metrics.catalogue import CATALOGUE
-from exporter.metrics.exposition import OPENMETRICS_TYPE, TEXT_TYPE, render
-from tests.metrics.client import families, written_by_the_client
+from exporter.metrics.exposition import OPENMETRICS_TYPE, TEXT_TYPE, families, render
 from tests.metrics.examples import (
     GPU0,
     device_view,
@@ -90,28 +89,6 @@ def test_both_formats_say_the_same() -> None:
         return [(s.name, s.labels, s.value) for metric in metrics for s in metric.samples]
 
     assert said(parse_text(text(published()))) == said(parse_openmetrics(openmetrics(published())))
-
-
-PAGES = {"at work": published, "nothing yet": nothing_yet, "large": large}
-
-
-@pytest.mark.parametrize("accept", ["", OPENMETRICS])
-@pytest.mark.parametrize("page", PAGES.values(), ids=PAGES)
-def test_every_byte_is_the_one_that_the_client_library_would_write(page: Callable[[], Published], accept: str) -> None:
-    assert render(page(), accept)[0] == written_by_the_client(page(), accept)
-
-
-@settings(deadline=None)
-@given(st.text(), st.floats(), st.lists(st.floats(min_value=0), min_size=1, max_size=4, unique=True), st.text())
-def test_no_name_or_number_is_written_otherwise_than_by_the_client_library(
-    name: str, watts: float, bounds: list[float], request_id: str
-) -> None:
-    energy = histogram(tuple(sorted(bounds)), (0.5, request_id), (7e9, request_id))
-    model = replace(model_view(name, name), energy={"measured": energy})
-    device = device_view(replace(GPU0, model=name), Watts(watts))
-    page = replace(published(), snapshot=replace(published().snapshot, models=(model,), devices=(device,)))
-    for accept in ("", OPENMETRICS):
-        assert render(page, accept)[0] == written_by_the_client(page, accept)
 
 
 def test_the_same_snapshot_gives_the_same_bytes() -> None:
