@@ -4,8 +4,8 @@ import argparse
 from datetime import UTC, datetime
 from pathlib import Path
 
-from exporter.calibrate.cautions import cautions
 from exporter.config.calibrations import read_calibration
+from exporter.proxy.cautions import cautions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

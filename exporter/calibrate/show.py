@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from math import isfinite
 from pathlib import Path
 
-from exporter.calibrate.cautions import cautions
 from exporter.config.calibrations import read_calibration
 from exporter.proxy.calibration import Calibration, GroundScores, ProxyCalibration, Spread
+from exporter.proxy.cautions import cautions
 from exporter.proxy.estimator import order_of
 from exporter.proxy.proxies import UNITS
 

@@ -3,6 +3,7 @@
     machine    what this program runs on, and whether its clock can be right
     power      each source is tried; the one to be used is watched for two seconds through the real sampler and meter
     servers    each log is looked for, and its end read by the real reader, and by the others where that one is lost
+    estimates  which servers are estimated rather than metered, and from what
     state      whether the books can be kept
     listening  whether the port can be had
 
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from exporter.clock import SystemClock
-from exporter.doctor import listening, machine, power, rendering, servers, state
+from exporter.doctor import estimates, listening, machine, power, rendering, servers, state
 from exporter.doctor.finding import Finding
 from exporter.domain.settings import Settings
 
@@ -36,8 +37,11 @@ def run(settings: Settings, out: TextIO) -> int:
 def examine(settings: Settings, clock: SystemClock) -> Iterator[tuple[Finding, ...]]:
     """What is found, a section at a time, for watching power takes a moment."""
     yield machine.examine(clock)
-    metering = power.examine(settings.power, clock)
+    calibrated = bool(settings.servers) and all(server.calibration is not None for server in settings.servers)
+    metering = power.examine(settings.power, clock, calibrated=calibrated)
     yield metering.findings
-    yield servers.examine(settings.servers, metering.devices, clock.now())
+    now = clock.now()
+    logs = servers.examine(settings.servers, metering.devices, now)
+    yield (*logs, *(estimates.examine(settings, metering.devices, now) if metering.works else ()))
     yield state.examine(settings.state_dir)
     yield listening.examine(settings.listen)

@@ -10,7 +10,7 @@ from exporter.doctor.probe import PROBE_SECONDS, Measured, Probe, probe
 from exporter.domain.errors import SourceError
 from exporter.domain.readings import Device
 from exporter.domain.settings import PowerSettings
-from exporter.power.select import AUTO, SOURCES, Factory, Opened, open_source
+from exporter.power.select import AUTO, SOURCES, Factory, Opened, open_chosen
 
 PERIODS_TO_METER = 10
 """A request's edges fall inside sensor periods: with so many between them they hardly matter."""
@@ -21,26 +21,31 @@ _LAGGING_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Metering:
-    """What was found, and the devices that will be metered."""
+    """What was found, and the devices that will be metered. `works`: whether the exporter can start with that."""
 
     findings: tuple[Finding, ...]
     devices: tuple[Device, ...] = ()
+    works: bool = True
 
 
 def examine(
     settings: PowerSettings,
     clock: SystemClock,
     *,
+    calibrated: bool = False,
     sources: Mapping[str, Factory] = SOURCES,
     seconds: float = PROBE_SECONDS,
 ) -> Metering:
-    """Try every source, then watch those that the settings choose."""
+    """Try every source, then watch those that the settings choose; `calibrated` is as in `open_chosen`."""
     tried = [_try(name, settings, clock, sources) for name in sources]
     try:
-        opened = _open(settings, clock, sources)
+        chosen = open_chosen(settings, clock.now, calibrated=calibrated, sources=sources)
     except SourceError:
         said = any(finding.verdict == "fail" for finding in tried)
-        return Metering((*tried, _nothing(settings, said=said)))
+        return Metering((*tried, _nothing(settings, said=said)), works=False)
+    if chosen.nothing:
+        return Metering((*tried, Finding("Power", "in use", "note", f"nothing is metered: {chosen.nothing}")))
+    opened = chosen.opened
     probes = [(each, probe(each.source, settings.interval_seconds, clock, seconds=seconds)) for each in opened]
     findings = [finding for each, shown in probes for finding in _report(each, shown, settings)]
     return Metering((*tried, *findings), tuple(device for each in opened for device in each.source.devices))
@@ -73,18 +78,6 @@ def _refused(name: str, error: SourceError, settings: PowerSettings) -> Finding:
         f"does not work here: {error.reason}",
         error.hint or "mend that, or choose another power.source",
     )
-
-
-def _open(settings: PowerSettings, clock: SystemClock, sources: Mapping[str, Factory]) -> list[Opened]:
-    opened: list[Opened] = []
-    try:
-        for name in settings.source:
-            opened.append(open_source(name, settings, clock.now, sources=sources))  # noqa: PERF401 - closed on failure
-    except SourceError:
-        for each in opened:
-            each.source.close()
-        raise
-    return opened
 
 
 def _nothing(settings: PowerSettings, *, said: bool) -> Finding:

@@ -45,7 +45,7 @@ def _none() -> Finding:
 
 def _server(server: ServerSettings, devices: Sequence[Device], now: Instant) -> Iterator[Finding]:
     requests = server.requests
-    if devices and not any(serves(server, device) for device in devices):
+    if devices and server.calibration is None and not any(serves(server, device) for device in devices):
         known = ", ".join(f"{device.name} {device.uuid}".strip() for device in devices)
         text = f"gpus: {', '.join(server.gpus)} names none of the devices here"
         yield Finding("Servers", "gpus", "fail", text, f"choose from: {known}")

@@ -105,11 +105,14 @@ class Spread:
 
     Attributes:
         concurrency: from this to twice it.
+        least, most: concurrency between which nine tenths of them lie.
         samples: requests in all. effective: how many the figures are worth, old ones having faded.
         bias: mean. size: root mean square, bias included.
     """
 
     concurrency: int
+    least: float
+    most: float
     samples: int
     effective: float
     bias: float
@@ -320,9 +323,12 @@ def _spreads(place: Place) -> tuple[Spread, ...]:
 
 
 def _spread(place: Place) -> Spread:
-    fields = place.fields(("concurrency", "samples", "effective", "bias", "size"))
+    fields = place.fields(("concurrency", "least", "most", "samples", "effective", "bias", "size"))
+    least = fields["least"].number(1.0)
     return Spread(
         concurrency=fields["concurrency"].count(least=1),
+        least=least,
+        most=fields["most"].number(least),
         samples=fields["samples"].count(least=1),
         effective=fields["effective"].number(0.0),
         bias=fields["bias"].number(),

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from exporter.domain.readings import Method
 from exporter.domain.settings import PolicyName, ProxyName
@@ -32,9 +31,13 @@ from exporter.proxy.proxy import Coefficient, Features, Floats
 LEVELS = 9
 """Of concurrency: 1 to 2, 2 to 4, ..., 256 and more."""
 MEMORY_SAMPLES = 1000.0
+ALONE = 1.01
+"""Who was with fewer others than this ran alone: if it is not metered, its share tells nothing of overlapping ones."""
+_NINE_TENTHS = 1.645
+"""Standard deviations, were it normal."""
 _LARGEST = float(np.log(10.0))
 """Farther off than tenfold is counted as tenfold: one absurd prediction must not decide for a thousand."""
-_DIGITS = 6
+_DIGITS = 8
 
 Company = Literal["alone", "shared"]
 
@@ -67,11 +70,12 @@ class Calibrator:
             attributed: joules given to them by the attribution rule.
             metered: joules of those that ran alone; NaN for all others.
         """
-        levels = level_of(seen.concurrency)
+        doublings = np.log2(seen.concurrency)
         alone = np.isfinite(metered)
+        shared = ~alone & (seen.concurrency >= ALONE)
         for proxy, joules in predicted.items():
-            self._of(proxy, "alone", levels[alone], metered[alone], joules[alone])
-            self._of(proxy, "shared", levels[~alone], attributed[~alone], joules[~alone])
+            self._of(proxy, "alone", doublings[alone], _log_ratio(metered, joules)[alone])
+            self._of(proxy, "shared", doublings[shared], _log_ratio(attributed, joules)[shared])
 
     def calibration(self, terms: Terms, views: Sequence[ProxyView], latency: Mapping[str, Any]) -> Calibration | None:
         """The calibration as it stands, or None while no proxy has learned anything.
@@ -110,12 +114,13 @@ class Calibrator:
             for index, numbers in levels.items():
                 held[int(index)] = _Errors(*numbers)
 
-    def _of(self, proxy: ProxyName, company: Company, levels: NDArray[np.intp], actual: Floats, said: Floats) -> None:
-        errors = _log_ratio(actual, said)
+    def _of(self, proxy: ProxyName, company: Company, doublings: Floats, errors: Floats) -> None:
         known = np.isfinite(errors)
-        for level in np.unique(levels[known]).tolist():
+        levels = np.clip(np.floor(doublings), 0, LEVELS - 1)
+        for level in np.unique(levels[known]).astype(int).tolist():
             held = self._errors.setdefault((proxy, company), _nothing())
-            held[level].add(errors[known & (levels == level)])
+            here = known & (levels == level)
+            held[level].add(doublings[here], errors[here])
 
     def _calibrated(self, view: ProxyView) -> ProxyCalibration:
         return ProxyCalibration(
@@ -129,11 +134,6 @@ class Calibrator:
         )
 
 
-def level_of(concurrency: Floats) -> NDArray[np.intp]:
-    """The level of each concurrency: 0 for 1 to 2, 1 for 2 to 4, ..."""
-    return np.clip(np.floor(np.log2(np.maximum(concurrency, 1.0))), 0, LEVELS - 1).astype(np.intp)
-
-
 def _log_ratio(actual: Floats, said: Floats) -> Floats:
     """ln(actual / said), at most tenfold to either side; NaN where one of them is not known or nothing was used."""
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -144,31 +144,48 @@ def _log_ratio(actual: Floats, said: Floats) -> Floats:
 
 @dataclass(slots=True)
 class _Errors:
-    """Moments of the errors at one level; each newer one makes the older weigh a little less."""
+    """Moments of the errors at one level, and of its doublings of concurrency; newer ones make older weigh less."""
 
     samples: int = 0
     weight: float = 0.0
     weight_squared: float = 0.0
-    total: float = 0.0
-    squares: float = 0.0
+    error: float = 0.0
+    error_squared: float = 0.0
+    doubling: float = 0.0
+    doubling_squared: float = 0.0
 
-    def add(self, errors: Floats) -> None:
+    def add(self, doublings: Floats, errors: Floats) -> None:
         keep = 1.0 - 1.0 / MEMORY_SAMPLES
-        fade = keep ** np.arange(len(errors) - 1, -1, -1, dtype=np.float64)
+        weights = keep ** np.arange(len(errors) - 1, -1, -1, dtype=np.float64)
         old = keep ** len(errors)
         self.samples += len(errors)
-        self.weight = old * self.weight + float(fade.sum())
-        self.weight_squared = old**2 * self.weight_squared + float((fade**2).sum())
-        self.total = old * self.total + float((fade * errors).sum())
-        self.squares = old * self.squares + float((fade * errors**2).sum())
+        self.weight = old * self.weight + float(weights.sum())
+        self.weight_squared = old**2 * self.weight_squared + float((weights**2).sum())
+        self.error = old * self.error + float(weights @ errors)
+        self.error_squared = old * self.error_squared + float(weights @ errors**2)
+        self.doubling = old * self.doubling + float(weights @ doublings)
+        self.doubling_squared = old * self.doubling_squared + float(weights @ doublings**2)
 
-    @property
-    def effective(self) -> float:
-        return self.weight**2 / self.weight_squared
+    def spread(self, level: int) -> Spread:
+        """As a calibration holds it."""
+        middle = self.doubling / self.weight
+        width = _NINE_TENTHS * float(np.sqrt(max(self.doubling_squared / self.weight - middle**2, 0.0)))
+        return Spread(
+            concurrency=2**level,
+            least=float(2.0 ** max(middle - width, 0.0)),
+            most=float(2.0 ** max(middle + width, 0.0)),
+            samples=self.samples,
+            effective=self.weight**2 / self.weight_squared,
+            bias=self.error / self.weight,
+            size=float(np.sqrt(self.error_squared / self.weight)),
+        )
 
     def snapshot(self) -> list[float]:
-        sums = (self.weight, self.weight_squared, self.total, self.squares)
-        return [self.samples, *(float(f"{value:.{_DIGITS}g}") for value in sums)]
+        moments = (self.error, self.error_squared, self.doubling, self.doubling_squared)
+        return [
+            self.samples,
+            *(float(f"{value:.{_DIGITS}g}") for value in (self.weight, self.weight_squared, *moments)),
+        ]
 
 
 def _nothing() -> list[_Errors]:
@@ -176,14 +193,4 @@ def _nothing() -> list[_Errors]:
 
 
 def _spreads(levels: Iterable[_Errors]) -> tuple[Spread, ...]:
-    return tuple(
-        Spread(
-            concurrency=2**index,
-            samples=one.samples,
-            effective=one.effective,
-            bias=one.total / one.weight,
-            size=float(np.sqrt(one.squares / one.weight)),
-        )
-        for index, one in enumerate(levels)
-        if one.samples
-    )
+    return tuple(one.spread(level) for level, one in enumerate(levels) if one.samples)

@@ -15,9 +15,10 @@ wrong together and R is too small: a proxy is never taken to be better than `flo
 such a pair shows in simulation. And whatever windows of metered time say it was off by on the whole, it is off by at
 least that.
 
-Outside. Where no request was seen of such a concurrency, coefficients that could not be told apart there no longer make
-up for each other: as much as their standard errors say is added, and at least `slope` for each doubling. A proxy whose
-coefficients may be off by more than half its prediction does not speak there at all; the next one may.
+Outside. Where no request was seen of such a concurrency, errors are larger by what they grow by in simulation from the
+nearest that was seen. For a proxy that knows nothing of company that is up to a factor of two each doubling; and so for
+`step_model` where the load has hardly varied, because there a step's cost and a token's cost cannot be told apart.
+(Their standard errors cannot be trusted to say so: regressors that are alike but for noise look told apart.)
 
 Few samples. Student's t for as many samples as the fading left, and half a unit divided by their number on top: three
 requests that happened to agree prove nothing about the fourth.
@@ -30,8 +31,7 @@ import numpy as np
 
 from exporter.domain.settings import PolicyName, ProxyName
 from exporter.proxy.calibration import ProxyCalibration, Spread
-from exporter.proxy.linear import causes
-from exporter.proxy.proxies import TERMS
+from exporter.proxy.calibrator import ALONE
 from exporter.proxy.proxy import Features, Floats
 
 NORMAL = 1.6449
@@ -57,13 +57,26 @@ RULES: Mapping[PolicyName, Rule] = {
     "time": Rule(rho=0.07, floor=0.07),
     "tokens": Rule(rho=0.07, floor=0.07),
 }
-_SLOPES: Mapping[ProxyName, float] = {"step_model": 0.03, "time_share": 0.08}
-"""What is added outside for each doubling; a proxy that knows nothing of company may be off by a factor of two."""
-_FACTOR_OF_TWO = float(np.log(2.0))
-_BLIND = 0.5
-"""A prediction that its coefficients' errors make this uncertain, outside, is a guess."""
 
-_ALONE = 1.01
+
+@dataclass(frozen=True, slots=True)
+class _Growth:
+    """How a proxy's error grows outside, in simulation, per doubling of the concurrency.
+
+    Attributes:
+        upward: in quadrature with what it was, towards more company. straight: to either side, in proportion.
+    """
+
+    upward: float
+    straight: float
+
+
+_FACTOR_OF_TWO = float(np.log(2.0))
+_NO_IDEA = _Growth(0.0, _FACTOR_OF_TWO)
+_GROWTH: Mapping[ProxyName, _Growth] = {"step_model": _Growth(0.0, 0.03), "time_share": _Growth(0.08, 0.03)}
+_TOLD_APART = 1.0
+"""Doublings by which the concurrency must have varied for a step's cost to be told from a token's."""
+
 _SOLID = 5.0
 """Samples below which a spread is only used where there is no better one."""
 _DOUBT = 0.5
@@ -71,13 +84,16 @@ _UNKNOWN = float(np.log(10.0))
 
 
 def half_width(name: ProxyName, proxy: ProxyCalibration, policy: PolicyName, seen: Features) -> Floats:
-    """The half-width for each row, of shape (rows,); infinite where this proxy can only guess."""
-    concurrency = seen.concurrency
-    shared = _shared(name, proxy, RULES[policy], seen)
-    metered = _of(proxy.alone)
-    if metered is None or (metered.effective < _SOLID and proxy.shared):
-        return shared
-    return np.where(concurrency < _ALONE, NORMAL * cautious(metered), shared)
+    """The half-width for each row, of shape (rows,)."""
+    doublings = np.log2(seen.concurrency)
+    known = (*_solid(proxy.alone), *_solid(proxy.shared)) or (*proxy.alone, *proxy.shared)
+    if not known:
+        return np.full(len(seen), _UNKNOWN)
+    width = _overlapping(proxy, RULES[policy], doublings, _sizes(proxy, known, RULES[policy], doublings))
+    width = NORMAL * np.hypot(width, _outside(name, known, doublings))
+    if proxy.alone:
+        width = np.where(seen.concurrency < ALONE, np.minimum(width, NORMAL * cautious(proxy.alone[0])), width)
+    return width
 
 
 def cautious(spread: Spread) -> float:
@@ -85,19 +101,38 @@ def cautious(spread: Spread) -> float:
     return spread.size * _student(spread.effective) / NORMAL + _DOUBT / max(spread.effective, 1.0) / NORMAL
 
 
-def _shared(name: ProxyName, proxy: ProxyCalibration, rule: Rule, seen: Features) -> Floats:
-    doublings = np.log2(seen.concurrency)
-    known = _solid(proxy.shared)
-    if not known and not proxy.alone:
-        return np.full(len(seen), _UNKNOWN)
-    inside, outside = _nearest(known, doublings)
-    alone = _of(proxy.alone)
-    metered = alone.size if alone is not None else 0.0
-    floor = np.hypot(metered, rule.floor * doublings)
-    said = np.array([cautious(one) for one in known] or [cautious(alone) if alone is not None else 0.0])[inside]
-    rho = rule.rho * (doublings if known else 0.0)
-    own = np.maximum(np.maximum(floor, _window_error(proxy)), np.sqrt(np.maximum(said**2 - rho**2, 0.0)))
-    return NORMAL * np.hypot(own, _outside(name, proxy, seen, outside))
+def _sizes(proxy: ProxyCalibration, known: Sequence[Spread], rule: Rule, doublings: Floats) -> Floats:
+    """For each row, the proxy's own error as those spreads tell it that are nearest to the row."""
+    least, most = _edges(known)
+    middle = np.where([one in proxy.alone for one in known], 0.0, (least + most) / 2.0)
+    rho = rule.rho * middle
+    own = np.sqrt(np.maximum(np.array([cautious(one) for one in known]) ** 2 - rho**2, 0.0))
+    distance = np.maximum(least[:, None] - doublings, doublings - most[:, None])
+    return own[distance.argmin(axis=0)]
+
+
+def _overlapping(proxy: ProxyCalibration, rule: Rule, doublings: Floats, own: Floats) -> Floats:
+    """No better than it can be known to be."""
+    alone = proxy.alone[0].size if proxy.alone else 0.0
+    floor = np.hypot(alone, rule.floor * doublings)
+    return np.maximum(np.maximum(floor, own), _window_error(proxy))
+
+
+def _outside(name: ProxyName, known: Sequence[Spread], doublings: Floats) -> Floats:
+    """What is added where no such concurrency was seen; 0 inside."""
+    least, most = (float(edge) for edge in (_edges(known)[0].min(), _edges(known)[1].max()))
+    growth = _GROWTH.get(name, _NO_IDEA)
+    if name == "step_model" and most - least < _TOLD_APART:
+        growth = _NO_IDEA
+    distance = np.maximum(np.maximum(least - doublings, doublings - most), 0.0)
+    upward = np.sqrt(np.maximum(doublings**2 - most**2, 0.0))
+    added: Floats = np.hypot(growth.upward * upward, growth.straight * distance)
+    return added
+
+
+def _edges(known: Sequence[Spread]) -> tuple[Floats, Floats]:
+    """Least and most doublings of each."""
+    return np.log2([one.least for one in known]), np.log2([one.most for one in known])
 
 
 def _window_error(proxy: ProxyCalibration) -> float:
@@ -106,42 +141,9 @@ def _window_error(proxy: ProxyCalibration) -> float:
     return min(_MEAN_TO_RMS * scores.get("mape", 0.0), _UNKNOWN)
 
 
-def _outside(name: ProxyName, proxy: ProxyCalibration, seen: Features, doublings: Floats) -> Floats:
-    """What is added where no such concurrency was seen: `doublings` away from what was, 0 inside."""
-    doubt = _coefficient_doubt(name, proxy, seen)
-    added = np.maximum(_SLOPES.get(name, _FACTOR_OF_TWO) * doublings, np.minimum(doubt, _FACTOR_OF_TWO * doublings))
-    return np.where(doublings > 0.0, np.where(doubt > _BLIND, np.inf, added), 0.0)
-
-
-def _coefficient_doubt(name: ProxyName, proxy: ProxyCalibration, seen: Features) -> Floats:
-    """How far the coefficients' standard errors let a prediction be off, relative to it."""
-    terms = TERMS[name]
-    amounts = causes(terms, seen)
-    learned = [proxy.coefficients[term.name] for term in terms]
-    joules = (amounts * [one.value for one in learned]).sum(axis=1)
-    errors = np.array([min(one.error, 1e100) for one in learned])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        doubt: Floats = np.sqrt(((amounts * errors) ** 2).sum(axis=1)) / joules
-    return np.nan_to_num(doubt, nan=0.0, posinf=1e100)
-
-
 def _solid(spreads: Sequence[Spread]) -> Sequence[Spread]:
-    """Those that come from enough samples, or all of them where none does."""
-    return [one for one in spreads if one.effective >= _SOLID] or spreads
-
-
-def _nearest(spreads: Sequence[Spread], doublings: Floats) -> tuple[np.ndarray[tuple[int], np.dtype[np.intp]], Floats]:
-    """For each row the spread to use, and how many doublings it lies outside of it."""
-    lower = np.array([np.log2(one.concurrency) for one in spreads] or [0.0])
-    width = 1.0 if spreads else 0.0
-    distance = np.maximum(lower[:, None] - doublings, doublings - lower[:, None] - width)
-    nearest = distance.argmin(axis=0)
-    return nearest, np.maximum(distance[nearest, np.arange(len(doublings))], 0.0)
-
-
-def _of(spreads: Sequence[Spread]) -> Spread | None:
-    """The spread of the lowest concurrency: requests that ran alone are in no other."""
-    return spreads[0] if spreads else None
+    """Those that come from enough samples."""
+    return [one for one in spreads if one.effective >= _SOLID]
 
 
 def _student(samples: float) -> float:

@@ -33,10 +33,11 @@ Change = Callable[[dict[str, Any]], object]
 sizes = st.floats(0.0, 1e300)
 lines = st.text(st.characters(exclude_categories=("C", "Zl", "Zp", "Zs")), max_size=20)
 coefficients = st.builds(Coefficient, sizes, sizes | st.just(math.inf))
+counts, biases = st.integers(1, 10**9), st.floats(-1e9, 1e9)
 spreads = st.lists(st.integers(0, 15), unique=True, max_size=9).flatmap(
     lambda levels: st.tuples(
         *(
-            st.builds(Spread, st.just(2**level), st.integers(1, 10**9), sizes, st.floats(-1e9, 1e9), sizes)
+            st.builds(Spread, st.just(2**level), st.just(1.0), st.floats(1.0, 1e9), counts, sizes, biases, sizes)
             for level in sorted(levels)
         )
     )

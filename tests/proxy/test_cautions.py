@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from exporter.calibrate.cautions import cautions
+from exporter.proxy.cautions import cautions
 from exporter.domain.readings import Method
 from exporter.proxy.calibration import Calibration, GroundScores, Key
 from tests.proxy.calibrations import CALIBRATION, STEP_MODEL
