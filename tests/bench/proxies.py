@@ -1,167 +1,103 @@
 """How far each proxy is off as the batch grows, on SIMULATED servers: the table of docs/ACCURACY.md.
 
-    python -m tests.bench.proxies [--seeds N] [--seconds S]
+    python -m tests.bench.proxies [--seeds N] [--seconds S] [--jobs N]
 
 Each proxy is calibrated once and then held against metered windows of 60 s at a mean batch of 1 (requests that never
-meet) to 32. Three calibrations: on requests that never meet, on light load (mean batch 2), and on a sweep over all
-batches; last, proxies that go on learning at the very load they are scored on. Figures are the mean over random models
-and GPUs (`exporter/simulate/physics.py`) of the mean absolute error of a window's energy. What calibrated proxies are
-held against they never saw.
+meet) to 32. All proxies of a table come from one calibration: at a moderate load, on a sweep over all batches, at a
+light load, or on requests that never meet; last, proxies that go on learning at the very load they are scored on. A
+cell is the mean over random models and GPUs (`exporter/simulate/physics.py`) of the mean absolute error of a window's
+energy, and the worst of them. What calibrated proxies are held against they never saw.
 """
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 
-from exporter.domain.settings import ProxyName, Settings
-from exporter.domain.snapshot import Ground, ProxyView, ScoreName
-from exporter.domain.units import later
-from exporter.pipeline.pipeline import Pipeline
-from exporter.proxy.proxies import PROXIES, predict_with
-from exporter.proxy.proxy import Coefficient, Features, Floats, Proxy
-from exporter.proxy.scorer import Scorer
 from exporter.simulate.batching import Run
 from exporter.simulate.physics import random_physics
-from tests.pipeline.telling import AFTER_SECONDS, SERVER, counters, gpus, hear, settings, tell
-from tests.simulation.hearing import events
-from tests.simulation.scenarios import Scenario, batch_run, isolated_run
+from tests.bench.schooling import NAMES, Held, errors_cell, hold, markdown, over_seeds, teach, untaught
+from tests.simulation.scenarios import Scenario, batch_run, isolated_run, poisson_run
 
-NAMES = Settings().proxies
 BATCHES = (1, 2, 4, 8, 16, 32)
 LESSONS: Mapping[str, tuple[int, ...]] = {
-    "requests that never meet": (1,),
-    "light load (mean batch 2)": (2,),
-    "a sweep over all batches": BATCHES,
+    "calibrated at a moderate load (mean batch 4)": (4,),
+    "calibrated on a sweep over all batches": BATCHES,
+    "calibrated at a light load (mean batch 2)": (2,),
+    "calibrated on requests that never meet": (1,),
 }
-TDP_WATTS = 700.0
+LEARNING = "learning at the load they are scored on"
 
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """One proxy at one load: mean absolute and total error on windows, and mean absolute error of requests alone."""
-
-    window: float
-    bias: float
-    alone: float
-
-
-@dataclass(frozen=True, slots=True)
-class Calibrated:
-    """A proxy that learns no more."""
-
-    name: ProxyName
-    terms: Mapping[str, float]
-
-    def predict(self, seen: Features) -> Floats:
-        """Joules by what was learned before; NaN where nothing was."""
-        return predict_with(self.name, self.terms, seen) if self.terms else np.full(len(seen), np.nan)
-
-    def learn(self, seen: Features, joules: Floats, seconds: float) -> None:
-        """Never."""
-
-    @property
-    def coefficients(self) -> Mapping[str, Coefficient]:
-        """As they were given."""
-        return {term: Coefficient(value, 0.0) for term, value in self.terms.items()}
+Tables = Mapping[str, Mapping[int, Held]]
+"""By how the proxies were taught, and by mean batch."""
 
 
 @cache
-def run_of(seed: int, lesson: int, batch: int, seconds: float) -> Run:
-    """A simulated run; `lesson` 0 is what is scored, others are what was learned from."""
-    physics = random_physics(np.random.default_rng(seed))
-    scenario, chance = Scenario(physics), 1000 * seed + lesson
+def scored_run(seed: int, batch: int, seconds: float) -> Run:
+    """What proxies are held against: a random physics under chat load."""
     if batch == 1:
-        return isolated_run(scenario, chance, count=max(int(seconds / 6.0), 20), gap_seconds=0.5)
-    return batch_run(scenario, chance, mean_batch=batch, seconds=seconds)
+        return _never_meeting(seed, seconds, chance=seed)
+    return batch_run(_scenario(seed), seed, mean_batch=batch, seconds=seconds)
 
 
-def watch(run: Run, proxies: Mapping[ProxyName, Proxy]) -> tuple[ProxyView, ...]:
-    """Tell a run to a pipeline whose proxies are these; returns how they did."""
-    pipeline = Pipeline(settings(), gpus(len(run.physics.gpu_shares), limit_watts=TDP_WATTS), run.begin)
-    proxying = pipeline.servers[SERVER].proxying
-    proxying.students[run.physics.model] = replace(proxying.student(run.physics.model), scorer=Scorer(proxies))
-    end = later(run.end, AFTER_SECONDS)
-    tell(pipeline, counters(run, until=end), hear(events(run)), begin=run.begin, end=end)
-    return pipeline.snapshot(end).proxies
+def lesson_of(seed: int, number: int, batches: Sequence[int], seconds: float) -> list[Run]:
+    """What they are taught on: the same physics under other requests, as many a second; an equal part at each batch."""
+    return [_lesson_part(seed, number, batch, seconds, seconds / len(batches)) for batch in batches]
 
 
-def teach(runs: Sequence[Run]) -> dict[ProxyName, Proxy]:
-    """Proxies that have seen these runs of one model, one after the other, and learn no more."""
-    limit = TDP_WATTS * len(runs[0].physics.gpu_shares)
-    proxies: dict[ProxyName, Proxy] = {name: PROXIES[name](limit) for name in NAMES}
-    for run in runs:
-        watch(run, proxies)
-    return {name: Calibrated(name, terms_of(proxy)) for name, proxy in proxies.items()}
+def _lesson_part(seed: int, number: int, batch: int, scored_seconds: float, seconds: float) -> Run:
+    chance = 1000 * (seed + 1) + 100 * (number + 1) + batch
+    if batch == 1:
+        return _never_meeting(seed, seconds, chance)
+    rate = len(scored_run(seed, batch, scored_seconds).served) / scored_seconds
+    return poisson_run(_scenario(seed), np.random.default_rng(chance), rate=rate, seconds=seconds)
 
 
-def terms_of(proxy: Proxy) -> dict[str, float]:
-    """What it has learned."""
-    return {term: coefficient.value for term, coefficient in proxy.coefficients.items()}
+def _never_meeting(seed: int, seconds: float, chance: int) -> Run:
+    return isolated_run(_scenario(seed), chance, count=max(int(seconds / 6.0), 20), gap_seconds=0.5)
 
 
-def score(lesson: int, batches: Sequence[int], seed: int, seconds: float) -> dict[int, dict[ProxyName, Figures]]:
-    """Errors of proxies that were calibrated on these batches, at every batch."""
-    learned = teach([run_of(seed, lesson, batch, seconds / len(batches)) for batch in batches])
-    return {batch: figures(watch(run_of(seed, 0, batch, seconds), learned)) for batch in BATCHES}
+@cache
+def _scenario(seed: int) -> Scenario:
+    return Scenario(random_physics(np.random.default_rng(seed)))
 
 
-def learning(seed: int, seconds: float) -> dict[int, dict[ProxyName, Figures]]:
-    """Errors of proxies that learn at the load they are scored on, at every batch."""
-    found = {}
-    for batch in BATCHES:
-        run = run_of(seed, 0, batch, seconds)
-        limit = TDP_WATTS * len(run.physics.gpu_shares)
-        found[batch] = figures(watch(run, {name: PROXIES[name](limit) for name in NAMES}))
+def tables_of(
+    seed: int, seconds: float, lessons: Mapping[str, Sequence[int]] = LESSONS, batches: Sequence[int] = BATCHES
+) -> Tables:
+    """All that one seed says."""
+    taught = {
+        lesson: teach(lesson_of(seed, number, taught_on, seconds))
+        for number, (lesson, taught_on) in enumerate(lessons.items())
+    }
+    found: dict[str, dict[int, Held]] = {name: {} for name in (*lessons, LEARNING)}
+    for batch in batches:
+        run = scored_run(seed, batch, seconds)
+        for name, held in hold(run, {**taught, LEARNING: untaught(run.physics.tdp_watts)}).items():
+            found[name][batch] = held
     return found
 
 
-def figures(views: Sequence[ProxyView]) -> dict[ProxyName, Figures]:
-    """What is quoted of each proxy; NaN where nothing was scored."""
-    return {view.proxy: Figures(*(_score(view, *which) for which in _QUOTED)) for view in views}
-
-
-_QUOTED: tuple[tuple[Ground, ScoreName], ...] = (("window", "mape"), ("window", "bias"), ("isolated", "mape"))
-
-
-def _score(view: ProxyView, ground: Ground, name: ScoreName) -> float:
-    return view.scores[ground].lifetime.get(name, float("nan"))
-
-
-def tables(seeds: int, seconds: float) -> Iterator[str]:
-    """The figures, a line each, as they become known."""
-    for number, (lesson, batches) in enumerate(LESSONS.items(), start=1):
-        yield from table(f"calibrated on {lesson}", [score(number, batches, seed, seconds) for seed in range(seeds)])
-    yield from table("learning at the load they are scored on", [learning(seed, seconds) for seed in range(seeds)])
-
-
-def table(title: str, found: Sequence[Mapping[int, Mapping[ProxyName, Figures]]]) -> Iterator[str]:
-    """One table: a row for each mean batch, the mean over all seeds."""
-    yield f"\n### {title}\n"
-    yield "| mean batch | " + " | ".join(f"`{name}`" for name in NAMES) + " |"
-    yield "|---" * (len(NAMES) + 1) + "|"
-    for batch in BATCHES:
-        cells = [_cell([one[batch][name].window for one in found]) for name in NAMES]
-        yield f"| {batch} | " + " | ".join(cells) + " |"
-
-
-def _cell(errors: Sequence[float]) -> str:
-    if np.isnan(errors).any():
-        return "cannot say"
-    mean, worst = float(np.mean(errors)), max(errors)
-    return f"{mean:.1%} (worst {worst:.1%})" if mean < 1.0 else f"{mean:.0%}"
+def written(tables: Sequence[Tables]) -> Iterator[str]:
+    """The tables, a line each; `tables` one a seed."""
+    for title, found in tables[0].items():
+        yield f"\n### {title}\n"
+        rows = {
+            str(batch): [errors_cell([one[title][batch][name] for one in tables]) for name in NAMES] for batch in found
+        }
+        yield from markdown("mean batch", rows)
 
 
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description="errors of each proxy as the batch grows, on SIMULATED servers")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=1200.0)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=1800.0)
+    parser.add_argument("--jobs", type=int, default=1)
     asked = parser.parse_args()
-    for line in tables(asked.seeds, asked.seconds):
-        print(line, flush=True)
+    for line in written(over_seeds(partial(tables_of, seconds=asked.seconds), asked.seeds, asked.jobs)):
+        print(line)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
-"""The benchmark's parts that need no process of their own still run. No figure is judged: machines differ."""
+"""The benchmarks' parts that need no process of their own still run. No figure is judged: machines differ."""
 
+from exporter.domain.settings import Settings
+from tests.bench import blind_spots, failures, proxies, schooling
 from tests.bench.checkpoints import checkpoints
 from tests.bench.cost import QUICK, Row, books_row, checkpoint_rows, table, throughput_rows
 from tests.bench.throughput import put_through
@@ -34,3 +36,32 @@ def test_invented_requests_have_every_models_lines() -> None:
 
 def test_the_table_is_as_wide_in_every_line() -> None:
     assert len({len(line) for line in table(iter([Row("a", "1", "<= 2"), Row("b", "3")]))}) == 1
+
+
+def test_the_tables_of_proxies_have_a_row_a_batch() -> None:
+    tables = proxies.tables_of(0, 300.0, {"calibrated": (4,)}, batches=(1, 4))
+    lines = [line for line in proxies.written([tables, tables]) if line.startswith("| ")]
+    assert [line.split(" | ")[0] for line in lines] == ["| mean batch", "| 1", "| 4"] * 2
+    assert {line.count("|") for line in lines} == {2 + len(Settings().proxies)}
+
+
+def test_the_table_of_blind_spots_has_a_row_a_sight() -> None:
+    lines = list(blind_spots.written([blind_spots.answers_of(0, 300.0, batches=(4,))]))
+    assert len(lines) == 2 + len(blind_spots.SIGHTS)
+    cells = dict(zip(schooling.NAMES, lines[-1].split(" | ")[1:], strict=True))
+    assert cells["tokens"] == cells["step_model"] == "silent", "they need tokens, and there are none"
+
+
+def test_a_table_of_failures_has_a_row_an_exam() -> None:
+    lines = [line for line in failures.written("clocks", 300.0) if line.startswith("| ")]
+    assert [line.split(" | ")[0] for line in lines] == ["| used on", "| as calibrated", "| lower clock"]
+
+
+def test_nothing_has_no_sign_and_small_figures_have_a_digit_more() -> None:
+    assert [schooling.signed(part) for part in (-0.0003, 0.0312, -0.123, 49.36)] == [
+        "0.0 %",
+        "+3.1 %",
+        "-12 %",
+        "+4936 %",
+    ]
+    assert schooling.percent(0.0994) == "9.9 %"
