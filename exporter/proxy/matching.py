@@ -44,6 +44,8 @@ CONFIDENT = 0.9
 INSIDE = 0.9
 """Part of the timings that a calibration that fits is expected to have in its middle."""
 MOST_TIMINGS = 400
+LEAST_SAMPLES = 8
+"""Requests from which a level of a calibration is known."""
 
 _LEAST_INSIDE = 0.65
 _CHANCE = 0.005
@@ -63,8 +65,6 @@ _DELAYS, _SLOWNESS = (grid.reshape(-1, 1, 1) for grid in np.meshgrid(_ROUND_TRIP
 _WIDTHS = (0.35, 1.0, 2.0)
 """Of humps of load, in levels."""
 _BLOCKS = 16
-_LEAST_SAMPLES = 8
-"""Requests from which a level of a calibration is known."""
 _NEGLIGIBLE = 30.0
 """What is less likely than the likeliest by so much in its logarithm adds nothing."""
 _QUANTILE = 1.13
@@ -347,7 +347,7 @@ def _first_token_spread(levels: Sequence[Level], used: Timings) -> _Spread:
 
 def _filled(levels: Floats, samples: Sequence[int]) -> Floats:
     """Levels (first axis), those between known ones in equal parts from one to the other, all others NaN."""
-    known = np.flatnonzero(np.array(samples) >= _LEAST_SAMPLES).tolist()
+    known = np.flatnonzero(np.array(samples) >= LEAST_SAMPLES).tolist()
     filled = np.full_like(levels, math.nan)
     filled[known] = levels[known]
     for left, right in itertools.pairwise(known):

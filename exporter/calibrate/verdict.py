@@ -1,0 +1,143 @@
+"""What a match amounts to, as text for somebody who has never seen one, and as JSON. Pure."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from exporter.calibrate.implied import EnergyPerToken
+from exporter.domain.readings import Method
+from exporter.proxy.matching import CONFIDENT, Fit, Ranking
+
+LABEL = "inferred from times, not metered"
+_FEW = 10
+_NARROW = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """A ranking and what belongs to its calibrations, by name.
+
+    Attributes:
+        energy: implied joules per output token; None where a calibration says nothing. methods: how each came by its
+            joules. notes: what the reader should know of the timings.
+    """
+
+    ranking: Ranking
+    energy: Mapping[str, EnergyPerToken | None]
+    methods: Mapping[str, Method]
+    notes: Sequence[str] = ()
+
+
+def text(matched: Matched) -> Iterator[str]:
+    """Line by line: the answer, the table, what it rests on."""
+    yield from _answer(matched)
+    yield ""
+    yield from _table([_HEAD, *(_row(matched, one) for one in matched.ranking.fits)])
+    yield ""
+    yield from _basis(matched)
+
+
+def document(matched: Matched) -> Mapping[str, Any]:
+    """The same as JSON values; what is not known is null."""
+    ranking = matched.ranking
+    used = {
+        "timings": ranking.timings,
+        "with_time_per_output_token": ranking.tokens,
+        "with_time_to_first_token": ranking.first_tokens,
+        "output_tokens_per_second": _known(ranking.tokens_per_second),
+        "time_to_first_token_seconds": _known(ranking.first_token_seconds),
+        "prompt_tokens": [_known(end) for end in ranking.prompt_tokens],
+    }
+    fits = [asdict(fit) | {"energy": _energy_document(matched, fit)} for fit in ranking.fits]
+    return {
+        "method": "time_proxy",
+        "verdict": ranking.verdict,
+        "among": list(ranking.among),
+        "used": used,
+        "notes": list(matched.notes),
+        "calibrations": fits,
+    }
+
+
+def _energy_document(matched: Matched, fit: Fit) -> Mapping[str, Any]:
+    energy = matched.energy[fit.name]
+    joules = None if energy is None else {"value": energy.joules, "low": energy.low, "high": energy.high}
+    return {"joules_per_output_token": joules, "method": "time_proxy", "calibrated_by": matched.methods[fit.name]}
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _answer(matched: Matched) -> Iterator[str]:
+    ranking = matched.ranking
+    best = ranking.best
+    if ranking.verdict == "none":
+        yield "None of these fits: what answers is something else, or busier than any of these was when calibrated."
+    elif len(ranking.fits) == 1:
+        yield f"It may be {best.name}: the times fit. One calibration cannot say whether another would fit better."
+    elif ranking.verdict == "match":
+        yield f"Of these it is {best.name}: confidence {best.confidence:.0%}."
+    elif len(ranking.among) == 1:
+        yield f"Only {ranking.among[0]} fits, but there are too few timings to be sure."
+    else:
+        yield f"Cannot tell {' from '.join(ranking.among)}."
+    if ranking.verdict != "none" and (energy := matched.energy[best.name]) is not None:
+        yield (
+            f"If it is {best.name}: about {energy.joules:.3g} J per output token "
+            f"({energy.low:.3g} to {energy.high:.3g}), {LABEL}."
+        )
+
+
+_HEAD = ("calibration", "confidence", "best in", "times inside", "at once", "network", "J/output token*")
+
+
+def _row(matched: Matched, fit: Fit) -> tuple[str, ...]:
+    energy = matched.energy[fit.name]
+    return (
+        fit.name,
+        f"{fit.confidence:.0%}",
+        f"{fit.stability:.0%}",
+        f"{fit.inside:.0%}{'' if fit.fits else ' no fit'}",
+        f"{fit.concurrency:.3g}",
+        f"{1000 * fit.network_seconds:.0f} ms",
+        "not known" if energy is None else f"{energy.joules:.3g} ({energy.low:.3g} to {energy.high:.3g})",
+    )
+
+
+def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for name, *cells in rows:
+        right = (f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True))
+        yield "  ".join([f"{name:<{widths[0]}}", *right]).rstrip()
+
+
+def _basis(matched: Matched) -> Iterator[str]:
+    ranking = matched.ranking
+    low, high = ranking.prompt_tokens
+    prompts = f", prompts of {low:.0f} to {high:.0f} tokens" if math.isfinite(low) else ""
+    yield (
+        f"From {ranking.timings} timings: {ranking.tokens} told {ranking.tokens_per_second:.3g} output tokens a second,"
+        f" {ranking.first_tokens} a first token after {ranking.first_token_seconds:.3g} s (medians){prompts}."
+    )
+    yield "confidence: that it is this one, if it is one of these. best in: part of balanced halves of the timings"
+    yield "that it leads. times inside: those within the middle 90% of what it expects, at the load (requests at once)"
+    yield "and the network delay at which it fits best."
+    yield f"* {LABEL}: method time_proxy, if the hardware is this and that many requests ran at once."
+    for note in (*matched.notes, *_cautions(matched)):
+        yield f"Beware: {note}."
+
+
+def _cautions(matched: Matched) -> Iterator[str]:
+    ranking = matched.ranking
+    if ranking.timings < _FEW:
+        yield f"{ranking.timings} timings are few; twenty or more, of short and long prompts, are better"
+    low, high = ranking.prompt_tokens
+    if not high > _NARROW * max(low, 1.0):
+        yield "prompts of one length only: load, network and hardware can hardly be told apart"
+    if ranking.best.confidence < CONFIDENT <= ranking.best.stability:
+        yield "it always comes first, yet by little"
+    for name, method in matched.methods.items():
+        if method != "measured":
+            yield f"the joules of {name} were {method.upper()}, not measured"
