@@ -440,7 +440,7 @@ EVENT_UNCERTAINTY = Family(
 LABEL_OVERFLOWS = Family(
     "llm_energy_exporter_label_overflows_total",
     "counter",
-    "Times a new label value became `other`, because the label's bound was reached.",
+    "Times a label's bound was reached: a new `model` became `other`; a request's model had no room for a `proxy`.",
     ("label",),
     "The exporter itself",
 )

@@ -35,7 +35,7 @@ _SHARES = get_args(Share)
 _PHASES = get_args(Phase)
 _DIRECTIONS = get_args(Direction)
 _SCORES = get_args(ScoreName)
-_BOUNDED_LABELS = ("model",)
+_BOUNDED_LABELS = ("model", "proxy")
 
 _Key = TypeVar("_Key", bound=str)
 

@@ -158,7 +158,10 @@ class Pipeline:
             servers=tuple(server.view() for server in self.servers.values()),
             recent=tuple(self._recent),
             proxies=tuple(view for server in self.servers.values() for view in server.proxying.views()),
-            label_overflows={"model": sum(server.overflows for server in self.servers.values())},
+            label_overflows={
+                "model": sum(server.overflows for server in self.servers.values()),
+                "proxy": sum(server.proxying.overflows for server in self.servers.values()),
+            },
         )
 
     def calibrations(self, date: str, machine: Machine) -> dict[str, tuple[Calibration, ...]]:

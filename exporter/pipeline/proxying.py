@@ -10,7 +10,6 @@ devices, somebody ran of whom nothing is known, or the readings had a hole.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
 
@@ -19,7 +18,7 @@ import numpy as np
 from exporter.domain.readings import Device
 from exporter.domain.settings import ProxyName, Settings
 from exporter.domain.snapshot import ProxyView
-from exporter.ledger.claims import Claims, Floats
+from exporter.ledger.claims import Floats
 from exporter.ledger.ledger import Group, Ledger
 from exporter.ledger.slices import PRESENCE
 from exporter.pipeline import booking
@@ -28,42 +27,21 @@ from exporter.pipeline.features import sharing
 from exporter.pipeline.learning import WINDOW_SECONDS, others
 from exporter.pipeline.observing import Observer
 from exporter.pipeline.requests import Finished
+from exporter.pipeline.student import Student
 from exporter.proxy.calibration import Calibration
-from exporter.proxy.calibrator import Calibrator, Terms
-from exporter.proxy.latency import LatencyProfile
+from exporter.proxy.calibrator import Terms
 from exporter.proxy.proxies import PROXIES
 from exporter.proxy.proxy import Features
 from exporter.proxy.scorer import Scorer
 
 _KNOWN = 0.99
 """A window is one model's if its settled requests make up so much of all presence in it."""
+_LEAST_ROWS = 5
+"""A short window is cut into shorter rows, or there would be nothing to learn from for long."""
+_MOST_MODELS = 20
+"""Proxies are kept of so many models of one server: each has hundreds of time series."""
 _LEAST_BUSY_SECONDS = 1.0
 """A window is scored if somebody was there for so long: a sensor tells less than that only roughly."""
-
-
-@dataclass(frozen=True, slots=True)
-class Student:
-    """All that is kept of one model: how its proxies did, what is booked, how far they were off, how long it takes."""
-
-    scorer: Scorer
-    booked: Bookings
-    calibrator: Calibrator = field(default_factory=Calibrator)
-    latency: LatencyProfile = field(default_factory=LatencyProfile)
-
-    def samples(self) -> dict[str, Any]:
-        """What is saved now and then, as JSON values."""
-        return {
-            "scores": self.scorer.samples(),
-            "calibrator": self.calibrator.snapshot(),
-            "latency": self.latency.snapshot(),
-        }
-
-    def restore(self, books: Mapping[str, Any], samples: Mapping[str, Any]) -> None:
-        """Go on from what was saved."""
-        self.scorer.restore(books, samples.get("scores"))
-        if samples:
-            self.calibrator.restore(samples["calibrator"])
-            self.latency.restore(samples["latency"])
 
 
 class Proxying:
@@ -78,11 +56,13 @@ class Proxying:
         self._limit_watts = _limit_watts(
             [ledger.meters[name].device for group, _ in self._places for name in group.devices]
         )
-        self._slices_a_row = max(round(WINDOW_SECONDS / ledger.slice_seconds), 1)
+        row_seconds = min(WINDOW_SECONDS, settings.scoring.window_seconds / _LEAST_ROWS)
+        self._slices_a_row = max(round(row_seconds / ledger.slice_seconds), 1)
         self._row_seconds = self._slices_a_row * ledger.slice_seconds
         self._rows_a_window = max(round(settings.scoring.window_seconds / self._row_seconds), 1)
         self._scored_until = self._window_after(self._oldest_row())
         self.students: dict[str, Student] = {}
+        self.overflows = 0
 
     # --- requests settle -------------------------------------------------------------------------------------------
 
@@ -101,15 +81,12 @@ class Proxying:
         Returns:
             Joules by proxy, each of shape (requests,); NaN where it cannot say.
         """
-        student = self.student(model)
-        predicted = student.scorer.settle(seen, attributed, metered)
-        student.calibrator.observe(seen, predicted, attributed, metered)
-        claims = Claims.of([one.life for one in finished])
-        student.booked.add(claims, seen, {str(name): joules for name, joules in predicted.items()})
-        student.latency.learn(*_latencies(finished, seen, claims))
-        return predicted
+        if model not in self.students and len(self.students) >= _MOST_MODELS:
+            self.overflows += len(finished)
+            return {}
+        return self.student(model).settle(finished, seen, attributed, metered)
 
-    def student(self, model: str) -> "Student":
+    def student(self, model: str) -> Student:
         """What is kept of this model; begun where it is new."""
         if model not in self.students:
             scorer = Scorer({name: PROXIES[name](self._limit_watts) for name in self._names})
@@ -122,6 +99,10 @@ class Proxying:
         """Score and learn from windows that end before `until`; whoever ran before it has settled."""
         stop = int(until / self._row_seconds)
         self._scored_until = max(self._scored_until, self._window_after(self._oldest_row()))
+        if self._scored_until + self._rows_a_window > stop:
+            return
+        for student in self.students.values():
+            student.take_in()
         while self._scored_until + self._rows_a_window <= stop:
             self._close_window(self._scored_until, self._scored_until + self._rows_a_window)
             self._scored_until += self._rows_a_window
@@ -221,22 +202,6 @@ class Proxying:
             self.student(model).restore(saved, samples.get(model, {}))
         if books["row_seconds"] == self._row_seconds:
             self._scored_until = self._window_after(books["scored_until"])
-
-
-def _latencies(finished: Sequence[Finished], seen: Features, claims: Claims) -> tuple[Floats, Floats, Floats, Floats]:
-    """As a latency profile learns them: prompt tokens, seconds to the first token and for each after it, concurrency.
-
-    A prompt that was cached in part takes less time than its tokens: only what was computed counts. Queueing is no
-    matter of hardware: it is left out.
-    """
-    told = np.array([one.news.first_token is not None for one in finished])
-    first = np.where(told, claims.first_token - claims.start, np.nan)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        each = np.where(
-            told & (seen.decode_tokens > 0.0), (claims.end - claims.first_token) / seen.decode_tokens, np.nan
-        )
-        concurrency = np.nan_to_num((claims.end - claims.start) / seen.shared_seconds, nan=1.0)
-    return seen.prefill_tokens, first, each, concurrency
 
 
 def _run(group: Group, numbers: range) -> slice:

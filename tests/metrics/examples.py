@@ -25,6 +25,7 @@ from exporter.domain.snapshot import (
     SourceView,
 )
 from exporter.domain.units import Instant, Joules, Watts
+from exporter.proxy.scores import RATIO_BOUNDS
 
 AT = Instant(1_763_700_000.25)
 
@@ -99,7 +100,6 @@ def server_view(server: str = "chat") -> ServerView:
 
 
 SCORES: Mapping[ScoreName, float] = {"r2": 0.62, "mape": 0.31, "bias": -0.04, "pearson": 0.81, "spearman": 0.77}
-RATIO_BOUNDS = (0.1, 0.5, 0.8, 0.9, 1.0, 1.1, 1.25, 2.0, 10.0)
 _UNSCORED = ScoreView(0, {}, {}, histogram(RATIO_BOUNDS))
 _COEFFICIENTS: Mapping[ProxyName, Mapping[str, CoefficientView]] = {
     "time": {"second": CoefficientView(46.2, 0.8)},

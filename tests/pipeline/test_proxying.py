@@ -202,6 +202,17 @@ def test_peak_predicts_where_the_board_tells_its_limit() -> None:
     assert views(pipeline)["peak"].scores["window"].lifetime["bias"] > 1.0
 
 
+def test_only_so_many_models_have_proxies_and_the_others_are_counted() -> None:
+    pipeline = Pipeline(settings(), gpus(1), Instant(1000.0))
+    for index in range(30):
+        start = Instant(1001.0 + index)
+        pipeline.receive_event(SERVER, Completed(str(index), start, later(start, 0.5), model=f"m{index}"), start)
+    pipeline.finish(Instant(1100.0))
+    snapshot = pipeline.snapshot(Instant(1100.0))
+    assert len({view.model for view in snapshot.proxies}) == 20
+    assert snapshot.label_overflows["proxy"] == 10
+
+
 # --- restarts -------------------------------------------------------------------------------------------------------
 
 

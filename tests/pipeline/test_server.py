@@ -71,7 +71,7 @@ def test_models_are_bounded_and_the_bound_is_counted() -> None:
     pipeline = told(None, *many)
     assert len(models(pipeline)) <= 101
     assert models(pipeline)["other"] == 20
-    assert pipeline.snapshot(BEGIN).label_overflows == {"model": 20}
+    assert pipeline.snapshot(BEGIN).label_overflows["model"] == 20
 
 
 def test_phases_are_counted_where_the_first_token_is_known() -> None:
