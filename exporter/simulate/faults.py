@@ -1,5 +1,6 @@
 """Faults that befall real fleets, one every so often, each told when it strikes. Metering must survive all of them."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import cycle
 from typing import Literal, get_args
@@ -48,7 +49,7 @@ class Faults:
         self._journals = journals
         self._next = later(begin, every_seconds)
         self._announce = announce
-        self._struck = 0
+        self._struck: Counter[FaultName] = Counter()
         self._ends: list[tuple[Instant, Callable[[], None]]] = []
         self._strikes: dict[FaultName, Callable[[int, Instant], str]] = {
             "gpu-lost": self._lose_gpu,
@@ -71,8 +72,8 @@ class Faults:
 
     def strike(self, kind: FaultName, now: Instant) -> None:
         """Let one fault happen."""
-        told = self._strikes[kind](self._struck, now)
-        self._struck += 1
+        told = self._strikes[kind](self._struck[kind], now)
+        self._struck[kind] += 1
         self._announce(f"fault {kind}: {told}")
 
     def _lose_gpu(self, number: int, now: Instant) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from exporter.domain.errors import UsageError
 from exporter.domain.settings import ListenAddress, RequestSettings, ServerSettings, Settings
-from exporter.simulate.arrivals import OVERLOAD, Pattern, PatternName, arrivals, rate_for
+from exporter.simulate.arrivals import OVERLOAD, PATTERNS, Pattern, PatternName, arrivals, rate_for
 from exporter.simulate.engine import CHUNKED
 from exporter.simulate.facts import READER_OPTIONS
 from exporter.simulate.faults import FaultName
@@ -69,6 +69,8 @@ class Plan:
         """
         if self.model not in MODELS:
             raise UsageError(f"--model {self.model}: there is no published fit of it; one of {', '.join(MODELS)}")
+        if self.load not in PATTERNS:
+            raise UsageError(f"--load {self.load}: one of {', '.join(PATTERNS)}")
         each = self.fit.gpus
         if self.gpus is not None and not (0 < self.gpus <= MOST_GPUS and self.gpus % each == 0):
             raise UsageError(
