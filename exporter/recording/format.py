@@ -36,6 +36,8 @@ from exporter.recording.values import UnfitError, from_json, to_json
 
 NAME = "llm-energy-exporter recording"
 VERSION = 1
+GZIP_WINDOW = 31
+"""What zlib calls gzip."""
 FOREIGN = "this is no recording of llm-energy-exporter"
 
 _TICKS_A_SECOND = float(1 << 22)

@@ -60,7 +60,7 @@ class Reader:
 
     def _seldom(self, tag: str, line: list[Any]) -> Entry | None:
         if tag == "kept":
-            self._kept[line[1]] = base64.b64decode(line[2], validate=True)
+            self._kept[str(line[1])] = base64.b64decode(line[2], validate=True)
             return None
         if tag == "restored":
             kept, self._kept = self._kept, {}

@@ -101,9 +101,9 @@ class Recording:
         try:
             text = next(self._lines, None)
         except GarbledError as error:
-            raise self._error(f"after it, {error}") from error
+            raise RecordingError(f"{self.path}, after line {self._number}: {error}") from error
         except OSError as error:
-            raise self._error(f"after it, nothing can be read: {error.strerror}") from error
+            raise RecordingError(f"{self.path}, after line {self._number}: cannot be read: {error.strerror}") from error
         self._number += text is not None
         return text
 

@@ -6,8 +6,8 @@ full one raises in the thread: both end the recording, with one message. Every f
 readable, so that a crash costs no more than that.
 """
 
-import gzip
 import logging
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from queue import Full, Queue
@@ -17,7 +17,7 @@ from typing import BinaryIO, Literal
 from exporter.domain.errors import RecordingError, UsageError
 from exporter.domain.readings import Reading
 from exporter.recording.entries import Entry, Header
-from exporter.recording.format import end_line, header_line
+from exporter.recording.format import GZIP_WINDOW, end_line, header_line
 from exporter.recording.writing import Writer
 
 log = logging.getLogger(__name__)
@@ -90,12 +90,12 @@ class Tape:
         """Write what is waiting and complete the file. May be called twice."""
         if self._thread is None:
             return
-        if self._thread.is_alive():
+        if self.ended is None:
             try:
                 self._waiting.put(None, timeout=_JOIN_SECONDS)
             except Full:
                 self._fail("the disk takes no more")
-            self._thread.join(_JOIN_SECONDS)
+        self._thread.join(_JOIN_SECONDS)
         if self._thread.is_alive():
             self._fail("the disk takes no more")
 
@@ -103,8 +103,8 @@ class Tape:
 
     def _run(self, file: BinaryIO, header: Header) -> None:
         try:
-            with file, gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed:
-                ending = self._record(file, packed, header)
+            with file:
+                ending = self._record(_Packed(file), header)
             self._end(ending)
         except OSError as error:
             self._fail(error.strerror or str(error))
@@ -112,21 +112,21 @@ class Tape:
             log.exception("a bug in the recorder")
             self._fail(str(error))
 
-    def _record(self, file: BinaryIO, packed: gzip.GzipFile, header: Header) -> Ending:
+    def _record(self, packed: "_Packed", header: Header) -> Ending:
         """Write until told to stop; says why it stopped."""
-        writer, lines, ending = Writer(header), 1, None
-        packed.write(f"{header_line(header)}\n".encode())
-        flushed = 0
+        writer, lines, turns, ending = Writer(header), 1, 0, None
+        packed.write([header_line(header)])
+        packed.flush()
         while ending is None:
             told = self._waiting.get()
-            written = [f"{line}\n" for line in writer.lines(told or ())]
-            packed.write("".join(written).encode())
-            lines, flushed = lines + len(written), flushed + 1
-            if flushed % _FLUSH_EVERY == 1:
+            written = list(writer.lines(told or ()))
+            packed.write(written)
+            lines, turns = lines + len(written), turns + 1
+            if turns % _FLUSH_EVERY == 0:
                 packed.flush()
-            ending = "stopped" if told is None else "full" if file.tell() >= self._max_bytes else self.ended
-        if ending != "failed":
-            packed.write(f"{end_line(lines)}\n".encode())
+            ending = "stopped" if told is None else "full" if packed.size >= self._max_bytes else self.ended
+        packed.write([end_line(lines)] if ending != "failed" else [])
+        packed.finish()
         return ending
 
     def _end(self, ending: Ending) -> None:
@@ -144,3 +144,33 @@ class Tape:
         with self._lock:
             first, self.ended = self.ended is None, self.ended or ending
         return first
+
+
+class _Packed:
+    """Lines, compressed into a file.
+
+    Attributes:
+        size: bytes written.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._deflate = zlib.compressobj(wbits=GZIP_WINDOW)
+        self.size = 0
+
+    def write(self, lines: Sequence[str]) -> None:
+        """Write some more, in a while."""
+        self._put(self._deflate.compress("".join(f"{line}\n" for line in lines).encode("ascii")))
+
+    def flush(self) -> None:
+        """Make all of it readable now."""
+        self._put(self._deflate.flush(zlib.Z_SYNC_FLUSH))
+        self._file.flush()
+
+    def finish(self) -> None:
+        """Complete it."""
+        self._put(self._deflate.flush())
+
+    def _put(self, data: bytes) -> None:
+        self._file.write(data)
+        self.size += len(data)

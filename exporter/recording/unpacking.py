@@ -4,12 +4,11 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from exporter.recording.format import GarbledError
+from exporter.recording.format import GZIP_WINDOW, GarbledError
 
 _CHUNK_BYTES = 1 << 16
 _LONGEST_BYTES = 1 << 27
 """A longer line is none of ours; books that were taken up are the longest."""
-_GZIP_WINDOW = 31
 
 
 def unpacked(file: BinaryIO) -> Iterator[str]:
@@ -18,7 +17,7 @@ def unpacked(file: BinaryIO) -> Iterator[str]:
     Raises:
         GarbledError: the bytes are damaged, or no compressed lines at all.
     """
-    inflate = zlib.decompressobj(wbits=_GZIP_WINDOW)
+    inflate = zlib.decompressobj(wbits=GZIP_WINDOW)
     rest = b""
     while (chunk := file.read(_CHUNK_BYTES)) and not inflate.eof:
         whole, newline, end = _inflated(inflate, chunk).rpartition(b"\n")
@@ -35,4 +34,4 @@ def _inflated(inflate: "zlib._Decompress", chunk: bytes) -> bytes:
     try:
         return inflate.decompress(chunk)
     except zlib.error as error:
-        raise GarbledError("what follows is damaged") from error
+        raise GarbledError("the file is damaged here") from error
