@@ -141,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.profile:
             _profile(Path(folder))
             return
-        for one in replays(Path(folder), (10.0, 20.0) if options.quick else (600.0, 600.0, 3600.0)):
+        for one in replays(Path(folder), (10.0, 20.0) if options.quick else (600.0, 1800.0, 3600.0)):
             print(one, flush=True)
 
 
