@@ -66,7 +66,7 @@ def uuid_of(index: int) -> str:
 
 def _device(index: int) -> Device:
     return Device(
-        name=f"gpu{index}",
+        name=f"gpu{index}-simulated",  # some metrics name a device by nothing else
         kind="gpu",
         uuid=uuid_of(index),
         model=PRODUCT,

@@ -53,9 +53,8 @@ def _books(result: Result) -> list[str]:
 def _book(view: DeviceView, true: Joules) -> str:
     booked = view.booked
     off = view.metered_joules - sum(booked.values()) - view.unsettled_joules
-    label = f"  {view.device.name} {view.device.uuid}"
     return (
-        f"{label:<{_LABEL}}{true:>12.2f}{view.metered_joules:>12.2f} ={booked.get('requests', 0.0):>12.2f} +"
+        f"{'  ' + view.device.uuid:<{_LABEL}}{true:>12.2f}{view.metered_joules:>12.2f} ={booked.get('requests', 0.0):>12.2f} +"
         f"{booked.get('idle', 0.0):>11.2f} +{booked.get('unattributed', 0.0):>13.2f} +{view.unsettled_joules:>10.2f}"
         f"   {abs(off) / max(view.metered_joules, 1e-9):.0e}"
     )

@@ -1,7 +1,6 @@
 """A simulation and the exporter's own parts on one clock that does not tick by itself: an hour in seconds, exactly."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 from exporter.domain.events import Dropped, Ignored, Used
@@ -91,8 +90,13 @@ class Story:
         self.simulation.fleet.hang_up(self.now)
         self.run(2.0)
         self._settle(finish=True)
-        self.simulation.close()
+        self.close()
         return self.pipeline.snapshot(self.now)
+
+    def close(self) -> None:
+        self.simulation.close()
+        for log in self.logs:
+            log.arrival.close()
 
     def _hear(self) -> None:
         self.simulation.tick(self.now)
@@ -103,8 +107,3 @@ class Story:
         settled = self.pipeline.finish(self.now) if finish else self.pipeline.advance(self.now)
         views = self.pipeline.snapshot(self.now).servers
         self.simulation.truth.compare(settled, {view.server: view.policy for view in views})
-
-
-def quiet(plan: Plan) -> Plan:
-    """The same without a load of its own."""
-    return replace(plan, load="none")
