@@ -80,17 +80,24 @@ def _answer(matched: Matched) -> Iterator[str]:
     elif ranking.verdict == "match":
         yield f"Of these it is {best.name}: confidence {best.confidence:.0%}."
     elif len(ranking.among) == 1:
-        yield f"Only {ranking.among[0]} fits, but there are too few timings to be sure."
+        yield f"Only {ranking.among[0]} fits, but that is not certain enough: more timings would tell."
     else:
-        yield f"Cannot tell {' from '.join(ranking.among)}."
-    if ranking.verdict != "none" and (energy := matched.energy[best.name]) is not None:
-        yield (
-            f"If it is {best.name}: about {energy.joules:.3g} J per output token "
-            f"({energy.low:.3g} to {energy.high:.3g}), {LABEL}."
+        yield f"Cannot tell which of these it is: {'; '.join(ranking.among)}."
+    yield from _implied([matched.energy[name] for name in ranking.among])
+
+
+def _implied(energies: Sequence[EnergyPerToken | None]) -> Iterator[str]:
+    """Of all that it may be: which one it is may be the largest uncertainty by far."""
+    told = [energy for energy in energies if energy is not None]
+    if told and len(told) == len(energies):
+        low, high = min(energy.low for energy in told), max(energy.high for energy in told)
+        about = (
+            f"about {told[0].joules:.3g} ({low:.3g} to {high:.3g})" if len(told) == 1 else f"{low:.3g} to {high:.3g}"
         )
+        yield f"That implies {about} J per output token, {LABEL}."
 
 
-_HEAD = ("calibration", "confidence", "best in", "times inside", "at once", "network", "J/output token*")
+_HEAD = ("calibration", "confidence", "leads in", "times inside", "at once", "network", "J/output token*")
 
 
 def _row(matched: Matched, fit: Fit) -> tuple[str, ...]:
@@ -121,10 +128,10 @@ def _basis(matched: Matched) -> Iterator[str]:
         f"From {ranking.timings} timings: {ranking.tokens} told {ranking.tokens_per_second:.3g} output tokens a second,"
         f" {ranking.first_tokens} a first token after {ranking.first_token_seconds:.3g} s (medians){prompts}."
     )
-    yield "confidence: that it is this one, if it is one of these. best in: part of balanced halves of the timings"
-    yield "that it leads. times inside: those within the middle 90% of what it expects, at the load (requests at once)"
-    yield "and the network delay at which it fits best."
-    yield f"* {LABEL}: method time_proxy, if the hardware is this and that many requests ran at once."
+    yield "confidence: that it is this one, if it is one of these. leads in: part of balanced halves of the timings"
+    yield "in which it comes first. times inside: those in the middle 90% of what it expects, at the load (requests at"
+    yield "once) and the network delay at which it fits best."
+    yield f"* {LABEL}: method time_proxy, if it is this hardware and so many requests ran at once."
     for note in (*matched.notes, *_cautions(matched)):
         yield f"Beware: {note}."
 
@@ -138,6 +145,6 @@ def _cautions(matched: Matched) -> Iterator[str]:
         yield "prompts of one length only: load, network and hardware can hardly be told apart"
     if ranking.best.confidence < CONFIDENT <= ranking.best.stability:
         yield "it always comes first, yet by little"
-    for name, method in matched.methods.items():
-        if method != "measured":
-            yield f"the joules of {name} were {method.upper()}, not measured"
+    for method in sorted(set(matched.methods.values()) - {"measured"}):
+        names = ", ".join(name for name, its in matched.methods.items() if its == method)
+        yield f"joules are {method.upper()}, not measured, of {names}"
