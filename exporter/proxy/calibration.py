@@ -101,7 +101,7 @@ class GroundScores:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """How far a proxy was off for requests of one concurrency, as ln(energy / prediction).
+    """How far a proxy with these coefficients is off for requests of one concurrency: (predicted - used) / used.
 
     Attributes:
         concurrency: from this to twice it.

@@ -78,7 +78,8 @@ _TOLD_APART = 1.0
 """Doublings by which the concurrency must have varied for a step's cost to be told from a token's."""
 
 _SOLID = 5.0
-"""Samples below which a spread is only used where there is no better one."""
+_SOLID_PART = 0.02
+"""Samples, and part of all, below which a spread is only used where there is no better one."""
 _DOUBT = 0.5
 _UNKNOWN = float(np.log(10.0))
 
@@ -86,7 +87,7 @@ _UNKNOWN = float(np.log(10.0))
 def half_width(name: ProxyName, proxy: ProxyCalibration, policy: PolicyName, seen: Features) -> Floats:
     """The half-width for each row, of shape (rows,)."""
     doublings = np.log2(seen.concurrency)
-    known = (*_solid(proxy.alone), *_solid(proxy.shared)) or (*proxy.alone, *proxy.shared)
+    known = _solid((*proxy.alone, *proxy.shared))
     if not known:
         return np.full(len(seen), _UNKNOWN)
     width = _overlapping(proxy, RULES[policy], doublings, _sizes(proxy, known, RULES[policy], doublings))
@@ -108,7 +109,8 @@ def _sizes(proxy: ProxyCalibration, known: Sequence[Spread], rule: Rule, doublin
     rho = rule.rho * middle
     own = np.sqrt(np.maximum(np.array([cautious(one) for one in known]) ** 2 - rho**2, 0.0))
     distance = np.maximum(least[:, None] - doublings, doublings - most[:, None])
-    return own[distance.argmin(axis=0)]
+    sizes: Floats = own[distance.argmin(axis=0)]
+    return sizes
 
 
 def _overlapping(proxy: ProxyCalibration, rule: Rule, doublings: Floats, own: Floats) -> Floats:
@@ -142,8 +144,12 @@ def _window_error(proxy: ProxyCalibration) -> float:
 
 
 def _solid(spreads: Sequence[Spread]) -> Sequence[Spread]:
-    """Those that come from enough samples."""
-    return [one for one in spreads if one.effective >= _SOLID]
+    """Those that come from enough samples, or all where none does.
+
+    A few requests among very many others, while the load rose to its usual height, say nothing about a light load.
+    """
+    least = max(_SOLID, _SOLID_PART * sum(one.effective for one in spreads))
+    return [one for one in spreads if one.effective >= least] or spreads
 
 
 def _student(samples: float) -> float:

@@ -34,7 +34,7 @@ sizes = st.floats(0.0, 1e300)
 lines = st.text(st.characters(exclude_categories=("C", "Zl", "Zp", "Zs")), max_size=20)
 coefficients = st.builds(Coefficient, sizes, sizes | st.just(math.inf))
 counts, biases = st.integers(1, 10**9), st.floats(-1e9, 1e9)
-spreads = st.lists(st.integers(0, 15), unique=True, max_size=9).flatmap(
+spreads: st.SearchStrategy[tuple[Spread, ...]] = st.lists(st.integers(0, 15), unique=True, max_size=9).flatmap(
     lambda levels: st.tuples(
         *(
             st.builds(Spread, st.just(2**level), st.just(1.0), st.floats(1.0, 1e9), counts, sizes, biases, sizes)
@@ -68,7 +68,7 @@ calibrations = st.builds(
     machine=st.builds(Machine, lines, lines),
     method=st.sampled_from(["measured", "estimated", "simulated"]),
     policy=st.sampled_from(["steps", "time"]),
-    proxies=st.sampled_from([["time"], ["step_model", "peak"], list(UNITS)]).flatmap(
+    proxies=st.sets(st.sampled_from(list(UNITS)), min_size=1).flatmap(
         lambda names: st.fixed_dictionaries({name: proxies_of(name) for name in names})
     ),
     latency=st.dictionaries(lines, st.none() | st.booleans() | st.integers(-(2**53), 2**53) | lines),
