@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
-from exporter.domain.snapshot import DeviceView, Snapshot
+from exporter.domain.snapshot import DeviceView, Share, Snapshot
 from exporter.domain.units import Joules
 from exporter.simulate.plan import Plan
 from exporter.simulate.truth import Comparison, Truth
@@ -53,9 +54,10 @@ def _books(result: Result) -> list[str]:
 def _book(view: DeviceView, true: Joules) -> str:
     booked = view.booked
     off = view.metered_joules - sum(booked.values()) - view.unsettled_joules
+    requests, idle, unattributed = (booked.get(share, 0.0) for share in get_args(Share))
     return (
-        f"{'  ' + view.device.uuid:<{_LABEL}}{true:>12.2f}{view.metered_joules:>12.2f} ={booked.get('requests', 0.0):>12.2f} +"
-        f"{booked.get('idle', 0.0):>11.2f} +{booked.get('unattributed', 0.0):>13.2f} +{view.unsettled_joules:>10.2f}"
+        f"{'  ' + view.device.uuid:<{_LABEL}}{true:>12.2f}{view.metered_joules:>12.2f} ={requests:>12.2f} +"
+        f"{idle:>11.2f} +{unattributed:>13.2f} +{view.unsettled_joules:>10.2f}"
         f"   {abs(off) / max(view.metered_joules, 1e-9):.0e}"
     )
 

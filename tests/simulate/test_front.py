@@ -48,9 +48,10 @@ class Served:
         return [line.removeprefix("data: ") for line in text.split("\n\n") if line]
 
     async def until(self, running: int) -> None:
-        """Wait until so many requests are here; a test that waits for ever is ended from outside."""
-        while self.simulation.present != running:  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.01)
+        """Wait until so many requests are here."""
+        async with asyncio.timeout(20.0):
+            while self.simulation.present != running:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.01)
 
 
 @asynccontextmanager
