@@ -382,3 +382,14 @@ def test_of_timings_without_tokens_no_joules_are_told() -> None:
     seen = columns([Observation(0.2, 1.2, 100, None)])
     assert energy_per_token(CALIBRATION, fit(1.0), seen) is None
     assert np.isnan(seen.output_tokens).all()
+
+
+def test_the_page_names_every_flag_and_every_alias() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "MATCHING.md").read_text()
+    parser = argparse.ArgumentParser(add_help=False)
+    match.add_arguments(parser)
+    flags = [
+        word for word in parser.format_usage().replace("[", " ").replace("]", " ").split() if word.startswith("--")
+    ]
+    names = [name for names in ALIASES.values() for name in names]
+    assert [word for word in (*flags, *names) if f"{word}`" not in page and f"{word} " not in page] == []

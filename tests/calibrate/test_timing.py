@@ -269,6 +269,13 @@ def test_events_do_not_care_where_bytes_are_cut(texts: Sequence[str], end: str, 
     assert heard + events.end() == list(texts)
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_data_on_two_lines_is_one_event_even_byte_by_byte(end: str) -> None:
+    events = Events()
+    heard = [data for byte in f"data: a{end}data:b{end}{end}".encode() for data in events.feed(bytes([byte]))]
+    assert heard + events.end() == ["a\nb"]
+
+
 @PROPERTIES
 @given(st.binary())
 def test_no_bytes_break_a_stream(noise: bytes) -> None:
