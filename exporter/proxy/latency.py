@@ -40,7 +40,8 @@ _STRETCH = 32
 """Buckets that a snapshot keeps: two octaves around the median; what is beyond counts at their ends."""
 _LEAST_WEIGHED = 5
 _HUBER = 1.5
-_ROUNDS = 12
+_ROUNDS, _ROUNDS_AFTER = 12, 3
+"""Of weighing: to find a line, and to move one that is known."""
 _FLOOR = 0.02
 """No line is trusted to better than this: relative."""
 _MIDDLE = (0.16, 0.5, 0.84)
@@ -285,9 +286,10 @@ class _Line:
         prompt_tokens, seconds = self._waiting
         x = np.stack([np.ones_like(seconds), prompt_tokens], axis=1)
         # The first line weighs times by their own size: the slow ones, which are the outliers, hardly count.
-        line = x @ self.coefficients if self._xx.any() else seconds
+        known = bool(self._xx.any())
+        line = x @ self.coefficients if known else seconds
         weights = line**-2.0
-        for _ in range(_ROUNDS):
+        for _ in range(_ROUNDS_AFTER if known else _ROUNDS):
             xx, xy = self._xx + (x.T * weights) @ x, self._xy + (x.T * weights) @ seconds
             coefficients = _solve(xx, xy)
             line = np.maximum(x @ coefficients, 1e-9)
