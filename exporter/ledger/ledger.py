@@ -1,8 +1,8 @@
 """All devices and all servers: who shares what, and the books of each device.
 
 Devices that serve the same servers form a group and share one row of slices; a server whose devices also serve others
-has a lane in several groups, one that no device serves has a group without devices, which only says who was there when.
-Every joule has a row:
+has a lane in several groups, one that no device serves has a group without devices, which only says who was there when
+and may say so of a past in which nothing was metered. Every joule has a row:
 
     metered = requests + idle + unattributed + unsettled          for each device, to rounding
 """
@@ -103,7 +103,7 @@ class Ledger:
                 lanes=len(lanes),
                 slice_seconds=self.slice_seconds,
                 capacity=capacity,
-                since=since,
+                since=since if names else since - self.horizon_seconds,
             )
             yield Group(tuple(names), lanes, slices)
 
