@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from dataclasses import fields as dataclass_fields
 from datetime import datetime
 from typing import Any, get_args
 
@@ -108,6 +109,8 @@ class Spread:
         least, most: concurrency between which nine tenths of them lie.
         samples: requests in all. effective: how many the figures are worth, old ones having faded.
         bias: mean. size: root mean square, bias included.
+        relative: the part of `size` that is in proportion to a request's energy. joules: the part that is the same for
+            every request, however small it is. For the usual request they add up to `size`, as squares.
     """
 
     concurrency: int
@@ -117,6 +120,8 @@ class Spread:
     effective: float
     bias: float
     size: float
+    relative: float
+    joules: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,7 +328,7 @@ def _spreads(place: Place) -> tuple[Spread, ...]:
 
 
 def _spread(place: Place) -> Spread:
-    fields = place.fields(("concurrency", "least", "most", "samples", "effective", "bias", "size"))
+    fields = place.fields([one.name for one in dataclass_fields(Spread)])
     least = fields["least"].number(1.0)
     return Spread(
         concurrency=fields["concurrency"].count(least=1),
@@ -333,6 +338,8 @@ def _spread(place: Place) -> Spread:
         effective=fields["effective"].number(0.0),
         bias=fields["bias"].number(),
         size=fields["size"].number(0.0),
+        relative=fields["relative"].number(0.0),
+        joules=fields["joules"].number(0.0),
     )
 
 

@@ -54,7 +54,7 @@ class Estimator:
         for place, name in enumerate(self.order):
             one = self.calibration.proxies[name]
             said[place] = predict_with(name, {term: each.value for term, each in one.coefficients.items()}, seen)
-            off[place] = half_width(name, one, self.calibration.policy, seen)
+            off[place] = half_width(name, one, self.calibration.policy, seen, said[place])
         off[~np.isfinite(said)] = np.inf
         best = off.argmin(axis=0)
         rows = np.arange(len(seen))

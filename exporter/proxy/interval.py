@@ -20,8 +20,11 @@ nearest that was seen. For a proxy that knows nothing of company that is up to a
 `step_model` where the load has hardly varied, because there a step's cost and a token's cost cannot be told apart.
 (Their standard errors cannot be trusted to say so: regressors that are alike but for noise look told apart.)
 
-Few samples. Student's t for as many samples as the fading left, and half a unit divided by their number on top: three
-requests that happened to agree prove nothing about the fourth.
+Few samples. Student's t for as many samples as the fading left, and 1.5 divided by the square of their number on top:
+three requests that happened to agree prove nothing about the fourth.
+
+Small requests. A part of the error is the same for all and a part grows with their energy (see the calibrator), so a
+small request's interval is wider relative to it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -80,42 +83,49 @@ _TOLD_APART = 1.0
 _SOLID = 5.0
 _SOLID_PART = 0.02
 """Samples, and part of all, below which a spread is only used where there is no better one."""
-_DOUBT = 0.5
+_DOUBT = 1.5
 _UNKNOWN = float(np.log(10.0))
 
 
-def half_width(name: ProxyName, proxy: ProxyCalibration, policy: PolicyName, seen: Features) -> Floats:
-    """The half-width for each row, of shape (rows,)."""
+def half_width(name: ProxyName, proxy: ProxyCalibration, policy: PolicyName, seen: Features, joules: Floats) -> Floats:
+    """The half-width for each row, of shape (rows,), given what this proxy says that they used."""
     doublings = np.log2(seen.concurrency)
     known = _solid((*proxy.alone, *proxy.shared))
     if not known:
         return np.full(len(seen), _UNKNOWN)
-    width = _overlapping(proxy, RULES[policy], doublings, _sizes(proxy, known, RULES[policy], doublings))
-    width = NORMAL * np.hypot(width, _outside(name, known, doublings))
+    own = _overlapping(proxy, RULES[policy], doublings, _own(proxy, known, RULES[policy], doublings, joules), joules)
+    width = NORMAL * np.hypot(own, _outside(name, known, doublings))
     if proxy.alone:
-        width = np.where(seen.concurrency < ALONE, np.minimum(width, NORMAL * cautious(proxy.alone[0])), width)
+        width = np.where(seen.concurrency < ALONE, np.minimum(width, NORMAL * cautious(proxy.alone[0], joules)), width)
     return width
 
 
-def cautious(spread: Spread) -> float:
-    """A spread's size as a standard deviation, the larger the fewer samples it comes from."""
-    return spread.size * _student(spread.effective) / NORMAL + _DOUBT / max(spread.effective, 1.0) / NORMAL
+def cautious(spread: Spread, joules: Floats) -> Floats:
+    """A spread as a standard deviation for requests of so many joules, the larger the fewer samples it comes from."""
+    samples = max(spread.effective, 1.0)
+    return (_size(spread, joules) * _student(samples) + _DOUBT / samples**2) / NORMAL
 
 
-def _sizes(proxy: ProxyCalibration, known: Sequence[Spread], rule: Rule, doublings: Floats) -> Floats:
+def _size(spread: Spread, joules: Floats) -> Floats:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        size: Floats = np.hypot(spread.relative, spread.joules / joules)
+    return np.where(size < _UNKNOWN, size, _UNKNOWN)
+
+
+def _own(proxy: ProxyCalibration, known: Sequence[Spread], rule: Rule, doublings: Floats, joules: Floats) -> Floats:
     """For each row, the proxy's own error as those spreads tell it that are nearest to the row."""
     least, most = _edges(known)
-    middle = np.where([one in proxy.alone for one in known], 0.0, (least + most) / 2.0)
-    rho = rule.rho * middle
-    own = np.sqrt(np.maximum(np.array([cautious(one) for one in known]) ** 2 - rho**2, 0.0))
+    rho = rule.rho * np.where([one in proxy.alone for one in known], 0.0, (least + most) / 2.0)
+    sizes = np.array([cautious(one, joules) for one in known])
+    own = np.sqrt(np.maximum(sizes**2 - rho[:, None] ** 2, 0.0))
     distance = np.maximum(least[:, None] - doublings, doublings - most[:, None])
-    sizes: Floats = own[distance.argmin(axis=0)]
-    return sizes
+    nearest: Floats = own[distance.argmin(axis=0), np.arange(len(doublings))]
+    return nearest
 
 
-def _overlapping(proxy: ProxyCalibration, rule: Rule, doublings: Floats, own: Floats) -> Floats:
+def _overlapping(proxy: ProxyCalibration, rule: Rule, doublings: Floats, own: Floats, joules: Floats) -> Floats:
     """No better than it can be known to be."""
-    alone = proxy.alone[0].size if proxy.alone else 0.0
+    alone = _size(proxy.alone[0], joules) if proxy.alone else 0.0
     floor = np.hypot(alone, rule.floor * doublings)
     return np.maximum(np.maximum(floor, own), _window_error(proxy))
 

@@ -17,14 +17,20 @@ STEP_MODEL = ProxyCalibration(
         "window": GroundScores(40, {"mape": 0.02}),
         "request": GroundScores(900, {}),
     },
-    alone=(Spread(1, 1.0, 1.0, 120, 118.5, -0.001, 0.012),),
-    shared=(Spread(2, 2.1, 3.9, 700, 612.25, 0.002, 0.05), Spread(4, 4.0, 7.5, 80, 79.5, 0.01, 0.07)),
+    alone=(Spread(1, 1.0, 1.0, 120, 118.5, -0.001, 0.012, 0.012, 0.0),),
+    shared=(
+        Spread(2, 2.1, 3.9, 700, 612.25, 0.002, 0.05, 0.05, 0.0),
+        Spread(4, 4.0, 7.5, 80, 79.5, 0.01, 0.07, 0.07, 0.0),
+    ),
 )
 TIME_SHARE = ProxyCalibration(
     coefficients={"shared_second": Coefficient(350.0, 4.0)},
     grounds={"isolated": GroundScores(120, {"mape": 0.05}), "window": GroundScores(40, {"mape": 0.09})},
-    alone=(Spread(1, 1.0, 1.0, 120, 118.5, -0.02, 0.06),),
-    shared=(Spread(2, 2.1, 3.9, 700, 612.25, 0.002, 0.11), Spread(4, 4.0, 7.5, 80, 79.5, 0.01, 0.15)),
+    alone=(Spread(1, 1.0, 1.0, 120, 118.5, -0.02, 0.06, 0.06, 0.0),),
+    shared=(
+        Spread(2, 2.1, 3.9, 700, 612.25, 0.002, 0.11, 0.11, 0.0),
+        Spread(4, 4.0, 7.5, 80, 79.5, 0.01, 0.15, 0.15, 0.0),
+    ),
 )
 CALIBRATION = Calibration(
     key=Key("llama-3.1-8b", "NVIDIA H200", 2, "vLLM 0.11.1", "bfloat16", "TP2", 1400.0, "570.86.15"),

@@ -37,7 +37,7 @@ counts, biases = st.integers(1, 10**9), st.floats(-1e9, 1e9)
 spreads: st.SearchStrategy[tuple[Spread, ...]] = st.lists(st.integers(0, 15), unique=True, max_size=9).flatmap(
     lambda levels: st.tuples(
         *(
-            st.builds(Spread, st.just(2**level), st.just(1.0), st.floats(1.0, 1e9), counts, sizes, biases, sizes)
+            st.builds(Spread, st.just(2**level), st.just(1.0), st.floats(1.0, 1e9), counts, sizes, biases, *[sizes] * 3)
             for level in sorted(levels)
         )
     )

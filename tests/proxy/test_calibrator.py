@@ -121,6 +121,36 @@ def test_the_errors_of_several_coefficients_are_those_of_their_sum() -> None:
     assert spread.bias == pytest.approx(np.mean(off), rel=0.05)
 
 
+@pytest.mark.parametrize(("relative", "joules"), [(0.1, 0.0), (0.0, 5.0), (0.1, 5.0)])
+def test_what_grows_with_energy_is_told_from_what_every_request_is_off_by(relative: float, joules: float) -> None:
+    rng = np.random.default_rng(0)
+    seconds = rng.lognormal(3.0, 1.0, 4000)
+    used = COEFFICIENT * seconds
+    off = used * relative * rng.choice([-1.0, 1.0], 4000) + joules * rng.choice([-1.0, 1.0], 4000)
+    ones = np.ones(4000)
+    features = Features(ones, seconds, seconds, ones, ones, ones, ones, ones, ones)
+    calibrator = Calibrator()
+    calibrator.observe(features, {"time_share": used}, used, used + np.maximum(off, 0.5 - used))
+    (spread,) = made(calibrator).proxies["time_share"].alone
+    assert spread.relative == pytest.approx(relative, abs=0.03)
+    assert spread.joules == pytest.approx(joules, abs=0.8)
+
+
+def test_shares_of_two_rules_are_not_mixed() -> None:
+    calibrator = Calibrator()
+    features, joules = seen([1.0, 3.0]), np.ones(2)
+    metered = np.array([1.0, NAN])
+    for rule, times in (("time", 5.0), (None, 5.0), ("steps", 1.0), ("steps", 1.0)):
+        calibrator.observe(features, {"time_share": joules}, times * joules, metered, rule)  # type: ignore[arg-type]
+    again = Calibrator()
+    again.restore(json.loads(json.dumps(calibrator.snapshot())))
+    for one in (calibrator, again):
+        calibration = made(one)
+        assert calibration.policy == "steps"
+        assert calibration.proxies["time_share"].shared[0].samples == 2
+        assert calibration.proxies["time_share"].alone[0].samples == 4
+
+
 def test_who_ran_alone_but_could_not_be_metered_tells_nothing() -> None:
     calibrator = Calibrator()
     told(calibrator, [1.0], np.array([1.5]))
@@ -129,9 +159,9 @@ def test_who_ran_alone_but_could_not_be_metered_tells_nothing() -> None:
 
 def test_concurrency_is_told_apart_by_doublings() -> None:
     calibrator = Calibrator()
-    told(calibrator, [1.5, 2.0, 3.9, 4.0, 100.0, 256.0, 5000.0], np.ones(7))
+    told(calibrator, [1.5, 2.0, 3.9, 4.0, 100.0, 128.0, 5000.0], np.ones(7))
     shared = made(calibrator).proxies["time_share"].shared
-    assert [(one.concurrency, one.samples) for one in shared] == [(1, 1), (2, 2), (4, 1), (64, 1), (256, 2)]
+    assert [(one.concurrency, one.samples) for one in shared] == [(1, 1), (2, 2), (4, 1), (64, 1), (128, 2)]
 
 
 def test_an_absurd_share_does_not_decide_for_all() -> None:
@@ -195,8 +225,10 @@ def test_after_a_restart_it_goes_on_from_where_it_was() -> None:
 def test_a_snapshot_that_does_not_fit_is_as_good_as_none(garbled: dict[str, Any]) -> None:
     calibrator = Calibrator()
     told(calibrator, [3.0], np.ones(1))
+    calibrator.restore({"rule": None, "moments": garbled})
+    assert calibrator.snapshot() == Calibrator().snapshot()
     calibrator.restore(garbled)
-    assert calibrator.snapshot() == {}
+    assert calibrator.snapshot() == Calibrator().snapshot()
 
 
 def test_what_it_keeps_is_small_however_much_it_has_seen() -> None:

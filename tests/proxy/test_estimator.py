@@ -41,11 +41,13 @@ def estimates(calibration: Calibration, concurrency: Sequence[float], tokens: fl
 
 def spread(concurrency: float, samples: int = 1000, size: float = 0.02) -> Spread:
     level = 2 ** int(np.log2(concurrency))
-    return Spread(level, concurrency, 1.9 * concurrency if concurrency > 1.0 else 1.0, samples, samples, 0.0, size)
+    return Spread(
+        level, concurrency, 1.9 * concurrency if concurrency > 1.0 else 1.0, samples, samples, 0.0, size, size, 0.0
+    )
 
 
 def width(name: ProxyName, proxy: ProxyCalibration, concurrency: float) -> float:
-    return float(half_width(name, proxy, "steps", seen([concurrency]))[0])
+    return float(half_width(name, proxy, "steps", seen([concurrency]), np.array([100.0]))[0])
 
 
 def test_the_proxy_that_was_off_the_least_speaks() -> None:
@@ -97,7 +99,7 @@ def test_an_interval_is_as_wide_as_the_meter_says_for_who_runs_alone() -> None:
     assert width("step_model", proxy, 1.0) == pytest.approx(NORMAL * 0.01, rel=1e-3)
 
 
-@pytest.mark.parametrize(("samples", "least"), [(1, 0.5), (3, 0.16), (10, 0.05)])
+@pytest.mark.parametrize(("samples", "least"), [(1, 0.5), (3, 0.16), (10, 0.015)])
 def test_a_few_requests_that_agreed_prove_nothing(samples: int, least: float) -> None:
     proxy = replace(STEP_MODEL, alone=(spread(1.0, samples, 0.0),), shared=(), grounds={})
     assert width("step_model", proxy, 1.0) >= least
@@ -112,10 +114,19 @@ def test_more_samples_never_widen_an_interval(samples: int, size: float) -> None
     assert width("step_model", more, 1.0) <= width("step_model", fewer, 1.0)
 
 
+def test_what_every_request_is_off_by_is_more_of_a_small_one() -> None:
+    both = Spread(1, 1.0, 1.0, 10**6, 1e6, 0.0, 0.05, 0.03, 4.0)
+    proxy = replace(STEP_MODEL, alone=(both,), shared=(), grounds={})
+    joules = np.array([1e9, 100.0, 10.0, 1e-9, 0.0])
+    widths = half_width("step_model", proxy, "steps", seen([1.0] * 5), joules) / NORMAL
+    assert widths[:3] == pytest.approx([0.03, 0.05, np.hypot(0.03, 0.4)], rel=1e-3)
+    assert widths[3:] == pytest.approx([np.log(10.0)] * 2, rel=1e-3)
+
+
 def test_agreeing_with_a_rule_makes_nobody_surer_than_the_rule() -> None:
     echo = replace(STEP_MODEL, alone=(), shared=(spread(8.0, 10**6, 0.0),), grounds={})
     assert width("step_model", echo, 8.0) == pytest.approx(NORMAL * RULES["steps"].floor * 3.0)
-    other = float(half_width("step_model", echo, "time", seen([8.0]))[0])
+    other = float(half_width("step_model", echo, "time", seen([8.0]), np.array([100.0]))[0])
     assert other == pytest.approx(NORMAL * RULES["time"].floor * 3.0)
 
 
