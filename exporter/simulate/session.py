@@ -156,7 +156,7 @@ def _welcome(plan: Plan, directory: Path, exporter: str, front: str) -> str:
     )
     return "\n".join(
         [
-            f"SIMULATED: {plan.served_model} on {plan.boards} GPUs as {plan.replicas} servers; {load}.",
+            f"SIMULATED: {plan.served_model} on GPUs: {plan.boards}, as servers: {plan.replicas}; {load}.",
             "There is no GPU and no model behind this. Power and times come from published fits and assumptions.",
             "",
             f"  live page         {exporter}/",

@@ -40,7 +40,7 @@ def summary(result: Result) -> str:
 
 def _title(result: Result) -> list[str]:
     plan = result.plan
-    title = f"SIMULATED: {plan.served_model}, {plan.boards} GPUs, {plan.replicas} servers, {result.seconds:.1f} s"
+    title = f"SIMULATED: {plan.served_model}, GPUs: {plan.boards}, servers: {plan.replicas}, {result.seconds:.1f} s"
     return [title, "=" * len(title)]
 
 

@@ -64,7 +64,7 @@ def test_the_command_ends_by_itself_with_a_summary_and_leaves_only_what_it_was_t
         timeout=50,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("SIMULATED: simulated/llama-3.1-8b, 2 GPUs")
+    assert done.stdout.startswith("SIMULATED: simulated/llama-3.1-8b, GPUs: 2")
     assert "There is no GPU and no model behind this" in done.stderr
     assert "fault counter-reset: the energy counter of SIMULATED-0 begins anew" in done.stderr
     assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["requests.jsonl"] * 2 + ["vllm.log"] * 2

@@ -18,7 +18,7 @@ def a_result(tmp_path: Path, plan: Plan, seconds: float) -> Result:
 def test_it_shows_every_boards_books_beside_what_it_truly_drew(tmp_path: Path) -> None:
     result = a_result(tmp_path, Plan(batch=4, gpus=2), 20.0)
     text = summary(result)
-    assert text.startswith("SIMULATED: simulated/llama-3.1-8b, 2 GPUs, 2 servers, 20.0 s")
+    assert text.startswith("SIMULATED: simulated/llama-3.1-8b, GPUs: 2, servers: 2, 20.0 s")
     for view, true in zip(result.snapshot.devices, result.board_joules, strict=True):
         (line,) = [line for line in text.splitlines() if view.device.uuid in line]
         assert f"{true:.2f}" in line

@@ -1,10 +1,9 @@
-"""A simulated continuous-batching LLM server on simulated GPUs, where the energy of every request is known.
+"""What tests make of the simulated server of `exporter/simulate`, where the energy of every request is known.
 
 Nothing here is measured. It is the only place where a share of overlapping requests can be true or false, and so the
 ground on which attribution is tested:
 
-    load       what clients ask            power      watts over time, exactly
-    physics    what steps cost             hearing    the run as events
-    engine     the steps, and the truth    logs/      the run as servers' logs
-    scenarios  whole runs in one call      damage     what may happen to a log on its way
+    scenarios  whole runs in one call      hearing    the run as events
+    power      watts over time, exactly    logs/      the run as servers' logs
+    damage     what may happen to a log on its way
 """
