@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isnan
 from typing import Literal
 
 from exporter.domain.events import Closing, Outcome
@@ -181,7 +182,8 @@ class SettledRequest:
     """A request whose energy is booked.
 
     Attributes:
-        joules: all of it; an estimate where `method` is `time_proxy`. joules_by_device: the same by device name.
+        joules: all of it; an estimate where `method` is `time_proxy`; NaN where nothing meters or estimates it, and
+            then `method` says nothing. joules_by_device: the same by device name.
         late_joules: what it was due beyond that, but had been booked already.
         concurrency: how many requests were there while it was, itself included, on average.
         metered_joules: its energy as metered, where it ran alone and long enough to be metered; else None.
@@ -207,6 +209,11 @@ class SettledRequest:
     metered_joules: Joules | None = None
     predicted: Mapping[ProxyName, Joules] = field(default_factory=dict)
     interval: tuple[Joules, Joules] | None = None
+
+    @property
+    def has_energy(self) -> bool:
+        """Whether anything is known of its energy."""
+        return not isnan(self.joules)
 
 
 @dataclass(frozen=True, slots=True)

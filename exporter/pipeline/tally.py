@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isnan
 from typing import Any
 
 import numpy as np
@@ -76,7 +75,7 @@ class Tally:
             self.requests[one.outcome] += 1
             self.tokens["input"] += one.prompt_tokens or 0
             self.tokens["output"] += one.output_tokens or 0
-        known = [one for one in settled if not isnan(one.joules)]
+        known = [one for one in settled if one.has_energy]
         for method in {one.method for one in known}:
             mine = [one for one in known if one.method == method]
             spent = [one for one in mine if one.output_tokens]

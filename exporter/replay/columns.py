@@ -51,7 +51,8 @@ def request_row(policy: PolicyName, one: SettledRequest, devices: Sequence[str],
     """A request as `policy` shares energy."""
     predicted = {str(name): joules for name, joules in one.predicted.items()}
     return (
-        *(policy, one.server, one.model, one.id, one.start, one.end, one.outcome, one.method, one.joules),
+        *(policy, one.server, one.model, one.id, one.start, one.end, one.outcome),
+        *((one.method, one.joules) if one.has_energy else (None, None)),
         *(one.interval or (None, None)),
         *(one.late_joules, one.metered_joules, one.prompt_tokens, one.output_tokens),
         *(one.time_to_first_token_seconds, one.queued_seconds, one.concurrency),

@@ -8,6 +8,8 @@ metered, and shares add up to the meter in every window, both by construction.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
+from math import isnan
 from typing import Literal
 
 import numpy as np
@@ -83,7 +85,7 @@ class Comparison:
     def take(self, settled: Sequence[Sequence[SettledRequest]]) -> None:
         """Requests that settled at one moment, by policy."""
         others = [{(one.server, one.id, one.start): one.joules for one in each} for each in settled[1:]]
-        for one in settled[0]:
+        for one in filter(lambda each: each.has_energy, settled[0]):
             said = [other.get((one.server, one.id, one.start)) for other in others]
             if None in said:
                 self.unmatched += 1
@@ -92,6 +94,8 @@ class Comparison:
 
     def _compare(self, one: SettledRequest, said: Sequence[float]) -> None:
         self.requests += 1
+        if isnan(one.joules):  # nothing metered or estimated it: a request, but no energy
+            return
         for policy, joules in zip(self.policies, said, strict=True):
             self.joules[policy] += joules
             self.moved[policy] += abs(joules - one.joules)
@@ -104,6 +108,6 @@ class Comparison:
         """Every policy but the yardstick, against it."""
         for (server, model), samples in self._samples.items():
             scores = samples.score()
-            for row in list(zip(self.policies, scores.samples, scores.lifetime(), strict=True))[1:]:
-                name, count, known = row
+            rows = zip(self.policies, scores.samples, scores.lifetime(), strict=True)
+            for name, count, known in islice(rows, 1, None):
                 yield Standing(server, model, "policy", name, "request", count, known)

@@ -61,7 +61,8 @@ def _samples(views: Iterable[ProxyView]) -> int:
 
 
 def _model(server: str, model: str, views: Sequence[ProxyView], recent: Sequence[SettledRequest]) -> str:
-    requests = [one for one in recent if (one.server, one.model) == (server, model) and one.method != "time_proxy"]
+    mine = [one for one in recent if (one.server, one.model) == (server, model)]
+    requests = [one for one in mine if one.has_energy and one.method != "time_proxy"]
     badges = " ".join(how_known(how) for how in sorted({one.method for one in requests} - {"measured"}))
     title = f"<h3>{escape(model)} <small>on {escape(server)}</small> {badges}</h3>"
     return f"{title}{_pictures(views, requests)}{_scores(views)}"

@@ -13,7 +13,7 @@ def proxies(snapshot: Snapshot) -> Mapping[str, Any]:
 
     A request whose energy is itself a prediction is not among the points: it would be held against itself.
     """
-    points = [one for one in snapshot.recent if one.predicted and one.method != "time_proxy"]
+    points = [one for one in snapshot.recent if one.predicted and one.has_energy and one.method != "time_proxy"]
     return {
         "at": snapshot.at,
         "proxies": [_proxy(view) for view in snapshot.proxies],

@@ -58,8 +58,8 @@ def receipt(request: SettledRequest) -> Mapping[str, Any]:
         "time_to_first_token_seconds": request.time_to_first_token_seconds,
         "concurrency": request.concurrency,
         "outcome": request.outcome,
-        "method": request.method,
-        "energy_joules": request.joules,
+        "method": request.method if request.has_energy else None,
+        "energy_joules": request.joules if request.has_energy else None,
         "interval": _interval(request),
         "metered_joules": request.metered_joules,
         "energy_joules_by_device": dict(request.joules_by_device),
@@ -72,6 +72,8 @@ def receipt(request: SettledRequest) -> Mapping[str, Any]:
 
 def in_words(request: SettledRequest) -> str:
     """How its energy came to be known, so that nobody takes one kind of number for another."""
+    if not request.has_energy:
+        return "Nothing meters its server and there is no calibration: its energy is not known."
     known = f"{joules(request.joules)}, {_HOW_KNOWN[request.method]}."
     return f"{known} {_odds(request) if request.method == 'time_proxy' else _split(request)}"
 

@@ -94,6 +94,6 @@ def test_without_a_calibration_requests_are_counted_and_have_no_joules(tmp_path:
     with running_exporter(configuration(tmp_path), tmp_path) as exporter:
         wait_until(lambda: exporter.page().sum("llm_requests_total") == len(fresh().served), 60.0, "all counted")
         assert exporter.page().sum("llm_request_energy_joules_count") == 0
-        assert all(one["joules"] is None for one in exporter.receipts())
+        assert all(one["energy_joules"] is None for one in exporter.receipts())
         json.loads(get(f"{exporter.url}/api/v1/proxy"))
         assert "has no calibration" in exporter.errors.read_text()
