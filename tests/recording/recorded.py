@@ -1,7 +1,7 @@
 """Tales and runs on tape, for whoever reads them back."""
 
 import gzip
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from exporter.domain.readings import Device
 from exporter.domain.settings import Settings
 from exporter.domain.units import Instant
 from exporter.pipeline.pipeline import Pipeline
+from exporter.proxy.calibration import Calibration
 from exporter.recording.recorder import RecordedPipeline
 from exporter.recording.recording import Recording
 from exporter.recording.tape import Tape
@@ -18,11 +19,16 @@ from tests.properties.tales import BEGIN, DEVICES, a_pipeline
 
 @contextmanager
 def recorded(
-    path: Path, settings: Settings | None = None, devices: Sequence[Device] = DEVICES, since: Instant = BEGIN
+    path: Path,
+    settings: Settings | None = None,
+    devices: Sequence[Device] = DEVICES,
+    since: Instant = BEGIN,
+    calibrations: Mapping[str, Calibration] | None = None,
 ) -> Iterator[RecordedPipeline]:
     """A pipeline whose tape is complete when the context ends."""
     tape = Tape(path, overwrite=True)
-    pipeline = RecordedPipeline(settings or a_pipeline().settings, devices, since, tape=tape)
+    chosen = settings or a_pipeline().settings
+    pipeline = RecordedPipeline(chosen, devices, since, tape=tape, calibrations=calibrations)
     try:
         yield pipeline
     finally:

@@ -15,9 +15,10 @@ from exporter.domain.settings import AttributionSettings, PolicyName
 from exporter.domain.snapshot import Snapshot
 from exporter.domain.units import Instant
 from exporter.pipeline.pipeline import Pipeline
+from exporter.proxy.calibration import Machine
 from exporter.recording.format import Ticks
 from exporter.simulate.load import MIXED
-from tests.pipeline.telling import counters, gpus, hear, settings, tell
+from tests.pipeline.telling import SERVER, counters, gpus, hear, settings, tell
 from tests.properties import PROPERTIES, tales
 from tests.recording.recorded import lines, recorded, replayed
 from tests.simulation.hearing import Sight, events
@@ -109,6 +110,18 @@ def test_books_of_an_earlier_process_go_into_the_recording(tmp_path: Path) -> No
         tell(pipeline, [one for one in told if one.at > half], begin=half, end=run.end)
         end = pipeline.snapshot(run.end)
     assert end.devices[0].metered_joules > 1.5 * first.snapshot(half).devices[0].metered_joules
+    assert replayed(tmp_path / "r").snapshot(run.end) == end
+
+
+def test_estimates_from_a_calibration_come_out_the_same(tmp_path: Path) -> None:
+    run = poisson_run(Scenario(), np.random.default_rng(5), rate=1.0, seconds=240.0)
+    metered = Pipeline(settings(), gpus(1), run.begin)
+    tell(metered, counters(run), hear(events(run)), begin=run.begin, end=Instant(run.end + 10.0))
+    [calibration] = metered.calibrations("2026-11-21T00:00:00+00:00", Machine())[SERVER]
+    with recorded(tmp_path / "r", settings(), (), run.begin, {SERVER: calibration}) as pipeline:
+        tell(pipeline, hear(events(run)), begin=run.begin, end=Instant(run.end + 10.0))
+        end = pipeline.snapshot(run.end)
+    assert {one.method for one in end.recent} == {"time_proxy"}
     assert replayed(tmp_path / "r").snapshot(run.end) == end
 
 

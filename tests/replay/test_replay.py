@@ -237,3 +237,18 @@ def test_progress_is_shown_on_a_terminal_only(recording: Path) -> None:
     assert "100 %" in terminal.getvalue()
     assert shown == sorted(shown)
     assert pipe.getvalue() == ""
+
+
+def test_requests_that_nothing_metered_are_exported_without_energy(tmp_path: Path) -> None:
+    simulated = poisson_run(Scenario(), np.random.default_rng(3), rate=1.0, seconds=20.0)
+    with recorded(tmp_path / "r", SETTINGS, (), simulated.begin) as pipeline:
+        tell(pipeline, hear(events(simulated)), begin=simulated.begin, end=Instant(simulated.end + 10.0))
+    said = json.loads(
+        printed(tmp_path / "r", ReplayOptions(compare=True, json=True, folders={"csv": tmp_path})),
+        parse_constant=pytest.fail,
+    )
+    exported = rows(tmp_path / "requests.csv")
+    assert len(exported) == 3 * len(simulated.served)
+    assert {row["joules"] for row in exported} == {""}
+    assert [one["joules"] for one in said["policies"]] == [0.0, 0.0, 0.0]
+    assert "Nothing was metered." in printed(tmp_path / "r")
