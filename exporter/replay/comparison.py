@@ -9,7 +9,6 @@ metered, and shares add up to the meter in every window, both by construction.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from math import isnan
 from typing import Literal
 
 import numpy as np
@@ -72,7 +71,7 @@ class Comparison:
 
     Attributes:
         joules: given to requests, by policy. moved: sum of |difference| from what the yardstick gives each.
-        requests: compared. unmatched: not compared, as they did not settle at the same moment under all policies.
+        requests: compared, those whose energy is known. unmatched: not compared, as they did not settle at the same moment under all policies.
     """
 
     def __init__(self, policies: Sequence[PolicyName]) -> None:
@@ -94,8 +93,6 @@ class Comparison:
 
     def _compare(self, one: SettledRequest, said: Sequence[float]) -> None:
         self.requests += 1
-        if isnan(one.joules):  # nothing metered or estimated it: a request, but no energy
-            return
         for policy, joules in zip(self.policies, said, strict=True):
             self.joules[policy] += joules
             self.moved[policy] += abs(joules - one.joules)

@@ -147,9 +147,11 @@ def _models(models: Sequence[ModelView]) -> Iterator[str]:
         head = f"{'model on server':<{_LABEL_WIDTH + 16}}{'requests':>9}{'tokens in':>11}{'tokens out':>11}"
         yield f"{head}{'joules':>13}{'J/request':>11}{'J/token out':>13}"
     for view in models:
+        name = f"  {view.model} on {view.server}"
         for method, energy in view.energy.items():
-            name = f"  {view.model} on {view.server}{_labelled(method)}"
-            yield _model(view, name, sum(energy.counts), energy.sum)
+            yield _model(view, f"{name}{_labelled(method)}", sum(energy.counts), energy.sum)
+        if not view.energy:
+            yield f"{name:<{_LABEL_WIDTH + 16}}{sum(view.requests.values()):>9}  their energy is not known"
 
 
 def _model(view: ModelView, name: str, count: int, joules: float) -> str:

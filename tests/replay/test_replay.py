@@ -251,4 +251,6 @@ def test_requests_that_nothing_metered_are_exported_without_energy(tmp_path: Pat
     assert len(exported) == 3 * len(simulated.served)
     assert {row["joules"] for row in exported} == {""}
     assert [one["joules"] for one in said["policies"]] == [0.0, 0.0, 0.0]
-    assert "Nothing was metered." in printed(tmp_path / "r")
+    text = printed(tmp_path / "r")
+    assert "Nothing was metered." in text
+    assert f"{len(simulated.served)}  their energy is not known" in text
