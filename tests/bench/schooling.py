@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -17,9 +17,9 @@ from exporter.domain.settings import ProxyName, Settings
 from exporter.domain.snapshot import ProxyView
 from exporter.domain.units import later
 from exporter.pipeline.booking import Bookings
-from exporter.pipeline.learning import WINDOW_SECONDS
 from exporter.pipeline.pipeline import Pipeline
 from exporter.pipeline.student import Student
+from exporter.proxy.calibrator import Calibrator
 from exporter.proxy.proxies import PROXIES
 from exporter.proxy.proxy import Coefficient, Features, Floats, Proxy
 from exporter.proxy.scorer import Scorer
@@ -78,6 +78,13 @@ class Taught:
         return self._proxy.coefficients
 
 
+class _NoCalibrator(Calibrator):
+    """Nobody asks for a calibration, and it would not know the names by which classes are told apart."""
+
+    def observe(self, *_: Any, **__: Any) -> None:
+        """Nothing is kept."""
+
+
 def untaught(tdp_watts: float) -> Proxies:
     """New proxies, for devices that may draw so much together."""
     return {name: PROXIES[name](tdp_watts) for name in NAMES}
@@ -105,8 +112,10 @@ def _watch(run: Run, proxies: Proxies, sight: Sight) -> Sequence[ProxyView]:
     """Tell a run to a pipeline whose proxies are these; returns how they did."""
     names = tuple(proxies)
     pipeline = Pipeline(replace(settings(), proxies=names), gpus(len(run.physics.gpu_shares)), run.begin)
-    booked = Bookings(int(run.begin / WINDOW_SECONDS), WINDOW_SECONDS, names)
-    pipeline.servers[SERVER].proxying.students[run.physics.model] = Student(Scorer(proxies), booked)
+    proxying = pipeline.servers[SERVER].proxying
+    row_seconds = proxying.books()["row_seconds"]
+    booked = Bookings(int(run.begin / row_seconds), row_seconds, names)
+    proxying.students[run.physics.model] = Student(Scorer(proxies), booked, _NoCalibrator())
     end = later(run.end, AFTER_SECONDS)
     readings = counters(run, every_seconds=_POLL_SECONDS, until=end)
     tell(pipeline, readings, hear(events(run, sight)), begin=run.begin, end=end, tick_seconds=_TICK_SECONDS)
@@ -141,13 +150,19 @@ def markdown(first: str, rows: Mapping[str, Sequence[str]], columns: Sequence[st
 
 
 def errors_cell(held: Sequence[Figures]) -> str:
-    """The mean error over seeds, and the worst of them."""
-    spoke = [one for one in held if not one.silent]
-    if not spoke:
+    """The mean error over seeds, and in brackets the worst of them."""
+    mean = mean_error(held)
+    if mean is None:
         return "silent"
-    errors = [one.error for one in spoke]
-    silent = "" if len(spoke) == len(held) else f", {len(held) - len(spoke)} silent"
-    return f"{percent(float(np.mean(errors)))} (worst {percent(max(errors))}{silent})"
+    silent = sum(one.silent for one in held)
+    note = f", silent on {silent}" if silent else ""
+    return f"{percent(mean)} ({percent(max(one.error for one in held if not one.silent))}{note})"
+
+
+def mean_error(held: Sequence[Figures]) -> float | None:
+    """Over those where it spoke; None where it never did."""
+    errors = [one.error for one in held if not one.silent]
+    return float(np.mean(errors)) if errors else None
 
 
 def bias_cell(held: Sequence[Figures]) -> str:
