@@ -71,7 +71,8 @@ class Comparison:
 
     Attributes:
         joules: given to requests, by policy. moved: sum of |difference| from what the yardstick gives each.
-        requests: compared, those whose energy is known. unmatched: not compared, as they did not settle at the same moment under all policies.
+        requests: compared; those whose energy is known. unmatched: not compared, because they did not settle at the
+            same moment under all policies.
     """
 
     def __init__(self, policies: Sequence[PolicyName]) -> None:
