@@ -28,7 +28,8 @@ COMMANDS: tuple[Command, ...] = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    options = _parser(given).parse_args(given)
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.INFO, stream=sys.stderr)
     command: Command = options.command
     try:
@@ -49,12 +50,13 @@ def _fail(error: ExporterError, code: int) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
+    """What can be typed; of commands that were not typed only what they are for."""
     parser = argparse.ArgumentParser(
         prog="llm-energy-exporter", description="Measure joules per LLM request and export them to Prometheus."
     )
     parser.add_argument("--version", action="version", version=f"llm-energy-exporter {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for command in COMMANDS:
-        command.add_to(commands)
+        command.add_to(commands, whole=command.name in given)
     return parser

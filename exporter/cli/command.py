@@ -21,9 +21,10 @@ class Command:
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], int]
 
-    def add_to(self, commands: Any) -> None:
-        """Declare it among the subparsers."""
+    def add_to(self, commands: Any, *, whole: bool) -> None:
+        """Declare it among the subparsers; not `whole`, without its arguments and what these import."""
         description = self.text[0].upper() + self.text[1:] + "."
         parser: argparse.ArgumentParser = commands.add_parser(self.name, help=self.text, description=description)
         parser.set_defaults(command=self)
-        self.add_arguments(parser)
+        if whole:
+            self.add_arguments(parser)
