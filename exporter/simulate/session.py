@@ -30,6 +30,9 @@ COMPARE_SECONDS = 1.0
 END_SECONDS = 2.0
 """What is running when a simulation ends may finish its step for so long."""
 
+QUIET_SECONDS = 0.3
+"""And then nothing happens for so long: what ended in the ledger's last slice, 100 ms of it, could not be settled."""
+
 
 class WatchingExporter(Protocol):
     """A running exporter, as a simulation needs it."""
@@ -135,7 +138,9 @@ async def _drive(
     hung_up = clock.now()
     while simulation.present and clock.now() - hung_up < END_SECONDS:
         await _tick(simulation, desk, clock)
-    await _tick(simulation, desk, clock)
+    quiet = clock.now()
+    while clock.now() - quiet < QUIET_SECONDS:
+        await _tick(simulation, desk, clock)
 
 
 def _compare(simulation: Simulation, settled: list[SettledRequest], snapshot: Snapshot) -> None:
