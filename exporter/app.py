@@ -143,7 +143,10 @@ def assemble(settings: Settings, opened: Sequence[Opened], clock: SystemClock, t
     logs = [_log_feed(server) for server in settings.servers]
     for each in opened:
         _announce(each)
-    return Engine(pipeline, power, logs, clock, store)
+    engine = Engine(pipeline, power, logs, clock, store)
+    if tape is not None:
+        engine.recording_failures = lambda: tape.failures
+    return engine
 
 
 def _pipeline(settings: Settings, devices: Sequence[Device], since: Instant, tape: Tape | None) -> Pipeline:

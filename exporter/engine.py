@@ -108,7 +108,12 @@ class LogFeed:
 
 
 class Engine:
-    """Feeds a pipeline from sources and logs until stopped. `on_settled`: told every request that settles."""
+    """Feeds a pipeline from sources and logs until stopped.
+
+    Attributes:
+        on_settled: told every request that settles.
+        recording_failures: asked how many recordings have failed.
+    """
 
     def __init__(
         self,
@@ -126,6 +131,7 @@ class Engine:
         self._saved: set[str] = set()
         self._faults: Counter[str] = Counter()
         self._checkpoint_failures = 0
+        self.recording_failures: Callable[[], int] = lambda: 0
         self._began = clock.now()
         self._advanced = self._checkpointed = self._began
         self._stopping = False
@@ -298,6 +304,7 @@ class Engine:
             memory_bytes=_resident_bytes(),
             clock_steps=self._clock.steps,
             checkpoint_failures=self._checkpoint_failures,
+            recording_failures=self.recording_failures(),
             sources=tuple(feed.view() for feed in self._power),
             logs=tuple(feed.view() for feed in self._logs),
             faults=dict(self._faults),

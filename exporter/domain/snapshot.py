@@ -276,6 +276,7 @@ class Health:
     Attributes:
         cpu_seconds: user and system time of this process. memory_bytes: resident. start: when it started.
         clock_steps: times somebody set the wall clock. checkpoint_failures: times the state could not be saved.
+        recording_failures: recordings that ended because they could not be written.
         faults: exceptions caught by the supervisor, by stage: each one a bug.
     """
 
@@ -288,6 +289,7 @@ class Health:
     sources: tuple[SourceView, ...]
     logs: tuple[LogView, ...]
     faults: Mapping[str, int] = field(default_factory=dict)
+    recording_failures: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -458,6 +458,13 @@ CHECKPOINT_FAILURES = Family(
     (),
     "The exporter itself",
 )
+RECORDING_FAILURES = Family(
+    "llm_energy_exporter_recording_failures_total",
+    "counter",
+    "Recordings that ended because they could not be written. Metering went on.",
+    (),
+    "The exporter itself",
+)
 FAULTS = Family(
     "llm_energy_exporter_faults_total",
     "counter",
@@ -524,6 +531,7 @@ CATALOGUE = (
     LABEL_OVERFLOWS,
     CLOCK_STEPS,
     CHECKPOINT_FAILURES,
+    RECORDING_FAILURES,
     FAULTS,
 )
 """In the order of the page."""

@@ -182,6 +182,7 @@ def _self(snapshot: Snapshot, health: Health) -> Iterator[_Sample]:
     yield from _each(c.LABEL_OVERFLOWS, (), snapshot.label_overflows, _BOUNDED_LABELS)
     yield c.CLOCK_STEPS, (), health.clock_steps
     yield c.CHECKPOINT_FAILURES, (), health.checkpoint_failures
+    yield c.RECORDING_FAILURES, (), health.recording_failures
     yield from _each(c.FAULTS, (), health.faults)
 
 
