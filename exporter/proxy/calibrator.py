@@ -10,6 +10,7 @@ is off by c x - E, and the mean square of that over many requests is
 so it can be had for any c, later, from moments alone. Two such mean squares are kept: of joules, and relative to E. If
 an error has a part q that is the same for all and a part s that grows with E, they are q^2 + s^2 mean(E^2) and
 q^2 mean(1 / E^2) + s^2, which tells the two parts apart: a short request is off by more of its energy than a long one.
+(Of shares the two are not told apart: what they are off by themselves would be taken for it.)
 
 A crowd is harder to predict than a request alone, so moments are kept apart by concurrency: 1 to 2, 2 to 4, and so on;
 and older requests fade.
@@ -25,7 +26,7 @@ are what was predicted before; a calibration holds both.
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -153,7 +154,10 @@ class Calibrator:
                 for ground, score in view.scores.items()
             },
             alone=_spreads(self._moments.get((view.proxy, "alone"), {}), learned),
-            shared=_spreads(self._moments.get((view.proxy, "shared"), {}), learned),
+            shared=tuple(
+                replace(one, relative=one.size, joules=0.0)
+                for one in _spreads(self._moments.get((view.proxy, "shared"), {}), learned)
+            ),
         )
 
 

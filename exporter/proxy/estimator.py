@@ -1,26 +1,26 @@
 """Estimate mode: joules from a calibration, each with an interval in which nine of ten true values are to lie.
 
-For each request that proxy speaks whose interval is the narrowest: the one that was off the least, for requests like
-this one, where the calibration was made. A proxy stays silent where the log does not tell what it needs and where it
-could only guess (see exporter/proxy/interval.py, where the intervals come from), so that another one may speak. `peak`,
-which is no prediction, speaks only where a calibration has nothing else.
+The proxy speaks that was off the least where the calibration was made, taking its company all in all. Another one may
+speak for a request of which it cannot, because the log does not tell what it needs, or of which its interval is more
+than twice as wide as the other's (exporter/proxy/interval.py says where the intervals come from): to take the narrowest
+for each request would be to take those that are too narrow by chance. `peak`, which is no prediction, speaks only where
+a calibration has nothing else.
 """
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from exporter.domain.settings import ProxyName
-from exporter.domain.snapshot import Ground
-from exporter.proxy.calibration import Calibration, ProxyCalibration
-from exporter.proxy.interval import half_width
+from exporter.proxy.calibration import Calibration
+from exporter.proxy.interval import half_width, usual_error
 from exporter.proxy.proxies import predict_with
 from exporter.proxy.proxy import Features, Floats
 
 NOMINAL = 0.9
 """Of true energies, within the interval."""
-_METERED: Final[tuple[Ground, ...]] = ("window", "isolated")
+_MUCH_WIDER = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Estimator:
             said[place] = predict_with(name, {term: each.value for term, each in one.coefficients.items()}, seen)
             off[place] = half_width(name, one, self.calibration.policy, seen, said[place])
         off[~np.isfinite(said)] = np.inf
-        best = off.argmin(axis=0)
+        best = _spokesmen(off)
         rows = np.arange(len(seen))
         known = np.isfinite(off[best, rows])
         joules, width = (np.where(known, table[best, rows], np.nan) for table in (said, off))
@@ -65,14 +65,14 @@ class Estimator:
 
 
 def order_of(calibration: Calibration) -> tuple[ProxyName, ...]:
-    """The proxies that may speak, the one that did best against metered energy first."""
+    """The proxies that may speak, the one that was off the least first."""
     names: list[ProxyName] = [name for name in calibration.proxies if name != "peak"]
     names = names or list(calibration.proxies)
-    return tuple(sorted(names, key=lambda name: _error_of(calibration.proxies[name])))
+    return tuple(sorted(names, key=lambda name: usual_error(calibration.proxies[name], calibration.policy)))
 
 
-def _error_of(proxy: ProxyCalibration) -> float:
-    """A proxy is as good as on the worse of the two grounds on which energy is metered; unscored, it comes last."""
-    grounds = (proxy.grounds[ground] for ground in _METERED if ground in proxy.grounds)
-    errors = [one.scores["mape"] for one in grounds if "mape" in one.scores]
-    return max(errors, default=float("inf"))
+def _spokesmen(off: Floats) -> NDArray[np.intp]:
+    """For each column the first row, or the one of the least value where that is less than half of the first's."""
+    least = off.argmin(axis=0)
+    columns = np.arange(off.shape[1])
+    return np.where(off[0] <= _MUCH_WIDER * off[least, columns], 0, least)

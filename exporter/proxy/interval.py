@@ -5,8 +5,9 @@ was made, by concurrency (exporter/proxy/calibrator.py). That is nearly all that
 residual can tell. The figures for these are MODELLED: they come from simulated servers, where every request's true
 energy is known (`python -m tests.bench.coverage --rules`), and every calibration gets them alike.
 
-Alone. Residuals against the meter are the whole truth: root mean square times 1.645, as if normal. (It need not be: the
-same factor holds nine tenths of a Laplace distribution, and somewhat more of most others.)
+Alone. Residuals against the meter are nearly the whole truth: root mean square times 1.645, as if normal. (It need not
+be: the same factor holds nine tenths of a Laplace distribution, and somewhat more of most others.) Only what the meter
+itself misplaces at a request's edges, the proxies have learned as well and cannot see: `EDGE_SECONDS`.
 
 Overlapping. Residuals R are against shares, and a share has an error of its own, rho, that grows with the concurrency.
 Where proxy and rule know different things, R contains both errors, and the proxy's own is sqrt(R^2 - rho^2). Where they
@@ -80,6 +81,9 @@ _GROWTH: Mapping[ProxyName, _Growth] = {"step_model": _Growth(0.0, 0.03), "time_
 _TOLD_APART = 1.0
 """Doublings by which the concurrency must have varied for a step's cost to be told from a token's."""
 
+EDGE_SECONDS = 0.007
+"""Seconds of power by which an interpolated counter that steps ten times a second misplaces a request's edges."""
+
 _SOLID = 5.0
 _SOLID_PART = 0.02
 """Samples, and part of all, below which a spread is only used where there is no better one."""
@@ -93,11 +97,24 @@ def half_width(name: ProxyName, proxy: ProxyCalibration, policy: PolicyName, see
     known = _solid((*proxy.alone, *proxy.shared))
     if not known:
         return np.full(len(seen), _UNKNOWN)
-    own = _overlapping(proxy, RULES[policy], doublings, _own(proxy, known, RULES[policy], doublings, joules), joules)
-    width = NORMAL * np.hypot(own, _outside(name, known, doublings))
+    own = _overlapping(proxy, RULES[policy], doublings, _own(proxy, known, RULES[policy], doublings, joules))
+    off = np.hypot(own, _outside(name, known, doublings))
     if proxy.alone:
-        width = np.where(seen.concurrency < ALONE, np.minimum(width, NORMAL * cautious(proxy.alone[0], joules)), width)
-    return width
+        off = np.where(seen.concurrency < ALONE, np.minimum(off, cautious(proxy.alone[0], joules)), off)
+    return NORMAL * np.hypot(off, _edges_of_life(seen))
+
+
+def usual_error(proxy: ProxyCalibration, policy: PolicyName) -> float:
+    """The proxy's own error, relative to the energy, for the requests that the calibration was made from."""
+    spreads = (*proxy.alone, *proxy.shared)
+    if not spreads:
+        return _UNKNOWN
+    middle = np.log2([(one.least * one.most) ** 0.5 for one in spreads])
+    sizes = np.array([one.size for one in spreads])
+    shared = np.array([one in proxy.shared for one in spreads])
+    own = np.sqrt(np.maximum(sizes**2 - shared * (RULES[policy].rho * middle) ** 2, 0.0))
+    weights = [one.effective for one in spreads]
+    return max(float(np.sqrt(np.average(own**2, weights=weights))), _window_error(proxy))
 
 
 def cautious(spread: Spread, joules: Floats) -> Floats:
@@ -123,9 +140,9 @@ def _own(proxy: ProxyCalibration, known: Sequence[Spread], rule: Rule, doublings
     return nearest
 
 
-def _overlapping(proxy: ProxyCalibration, rule: Rule, doublings: Floats, own: Floats, joules: Floats) -> Floats:
+def _overlapping(proxy: ProxyCalibration, rule: Rule, doublings: Floats, own: Floats) -> Floats:
     """No better than it can be known to be."""
-    alone = _size(proxy.alone[0], joules) if proxy.alone else 0.0
+    alone = proxy.alone[0].relative if proxy.alone else 0.0
     floor = np.hypot(alone, rule.floor * doublings)
     return np.maximum(np.maximum(floor, own), _window_error(proxy))
 
@@ -140,6 +157,13 @@ def _outside(name: ProxyName, known: Sequence[Spread], doublings: Floats) -> Flo
     upward = np.sqrt(np.maximum(doublings**2 - most**2, 0.0))
     added: Floats = np.hypot(growth.upward * upward, growth.straight * distance)
     return added
+
+
+def _edges_of_life(seen: Features) -> Floats:
+    """What the meter itself is off by where a request's energy begins and ends, relative to all of it."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        off: Floats = np.nan_to_num(np.minimum(EDGE_SECONDS / seen.seconds, _UNKNOWN), nan=0.0)
+    return off
 
 
 def _edges(known: Sequence[Spread]) -> tuple[Floats, Floats]:

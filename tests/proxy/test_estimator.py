@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from exporter.domain.settings import ProxyName
 from exporter.proxy.calibration import Calibration, GroundScores, ProxyCalibration, Spread
 from exporter.proxy.estimator import Estimates, Estimator, order_of
-from exporter.proxy.interval import NORMAL, RULES, half_width
+from exporter.proxy.interval import EDGE_SECONDS, NORMAL, RULES, half_width
 from exporter.proxy.proxy import Coefficient, Features
 from tests.proxy.calibrations import CALIBRATION, STEP_MODEL, TIME_SHARE
 
@@ -81,22 +81,30 @@ def test_peak_speaks_only_where_there_is_nothing_else() -> None:
     assert alone.high[0] / alone.joules[0] == pytest.approx(10.0)
 
 
-def test_proxies_are_ranked_by_the_worse_of_what_was_metered_and_never_by_shares() -> None:
-    flattered = replace(
-        TIME_SHARE, grounds={"request": GroundScores(9, {"mape": 0.0}), "window": GroundScores(9, {"mape": 0.03})}
-    )
-    torn = replace(
-        TIME_SHARE, grounds={"isolated": GroundScores(9, {"mape": 0.5}), "window": GroundScores(9, {"mape": 0.0})}
-    )
-    calibration = replace(
-        CALIBRATION, proxies={"time": torn, "time_share": flattered, "step_model": STEP_MODEL, "tokens": PEAK}
-    )
-    assert order_of(calibration) == ("step_model", "time_share", "time", "tokens")
+def test_who_was_off_the_least_goes_first_and_unknown_ones_last() -> None:
+    unknown = replace(TIME_SHARE, alone=(), shared=())
+    proxies = {"tokens": unknown, "time_share": TIME_SHARE, "step_model": STEP_MODEL}
+    assert order_of(of(**proxies)) == ("step_model", "time_share", "tokens")
+
+
+def test_who_is_off_for_metered_windows_is_not_saved_by_agreeing_with_the_rule() -> None:
+    grounds: dict[Any, GroundScores] = {"window": GroundScores(9, {"mape": 0.4})}
+    echo = replace(TIME_SHARE, alone=(), shared=(spread(4.0, size=0.0),), grounds=grounds)
+    assert order_of(of(time_share=echo, step_model=STEP_MODEL)) == ("step_model", "time_share")
+
+
+def test_another_speaks_only_where_it_is_much_surer() -> None:
+    sure = replace(STEP_MODEL, alone=(spread(1.0, size=0.05),), shared=(), grounds={})
+    surer = replace(TIME_SHARE, alone=(spread(1.0, size=0.03),), shared=(spread(8.0, 10, size=0.5),), grounds={})
+    much_surer = replace(surer, alone=(spread(1.0, size=0.01),))
+    assert estimates(of(step_model=sure, time_share=surer), [1.0]).proxy == ("step_model",)
+    loud = replace(much_surer, shared=(spread(8.0, size=0.9),))
+    assert estimates(of(step_model=sure, time_share=loud), [1.0]).proxy == ("time_share",)
 
 
 def test_an_interval_is_as_wide_as_the_meter_says_for_who_runs_alone() -> None:
     proxy = replace(STEP_MODEL, alone=(spread(1.0, 10**6, 0.01),), shared=(), grounds={})
-    assert width("step_model", proxy, 1.0) == pytest.approx(NORMAL * 0.01, rel=1e-3)
+    assert width("step_model", proxy, 1.0) == pytest.approx(NORMAL * np.hypot(0.01, EDGE_SECONDS / 10.0), rel=1e-4)
 
 
 @pytest.mark.parametrize(("samples", "least"), [(1, 0.5), (3, 0.16), (10, 0.015)])
@@ -125,9 +133,9 @@ def test_what_every_request_is_off_by_is_more_of_a_small_one() -> None:
 
 def test_agreeing_with_a_rule_makes_nobody_surer_than_the_rule() -> None:
     echo = replace(STEP_MODEL, alone=(), shared=(spread(8.0, 10**6, 0.0),), grounds={})
-    assert width("step_model", echo, 8.0) == pytest.approx(NORMAL * RULES["steps"].floor * 3.0)
+    assert width("step_model", echo, 8.0) == pytest.approx(NORMAL * RULES["steps"].floor * 3.0, rel=1e-3)
     other = float(half_width("step_model", echo, "time", seen([8.0]), np.array([100.0]))[0])
-    assert other == pytest.approx(NORMAL * RULES["time"].floor * 3.0)
+    assert other == pytest.approx(NORMAL * RULES["time"].floor * 3.0, rel=1e-3)
 
 
 def test_what_the_rule_may_be_wrong_by_is_not_held_against_the_proxy() -> None:
