@@ -65,7 +65,7 @@ LABELS = {
     "`bias` (sum of errors / sum of actual, above 0: too much), `pearson`, `spearman`",
     "server": "the name of the inference server in the configuration",
     "share": "`requests`, `idle` (no request ran) or `unattributed` (caused by a request that is not known)",
-    "source": "the power source: `nvml`, `rapl`, `cpu`",
+    "source": "the power source: `nvml`, `rapl`, `cpu`, `simulated`",
     "stage": "the part of the exporter in which the fault was caught",
     "term": "what costs the joules: a `step`, a token (`prefill_token`, `decode_token`, `context_token`, "
     "`prompt_token`, `output_token`), a `request`, a `second` or `shared_second` (watts); `idle` is in watts",

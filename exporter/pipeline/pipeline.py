@@ -103,8 +103,9 @@ class Pipeline:
 
     def finish(self, now: Instant) -> list[SettledRequest]:
         """The story ends at `now`: settle what has ended and close all books. Nothing can follow; no way to pause."""
-        settled = self._settle(now)
-        self._settling.close(self._slice_number(now) + 1)
+        stop = self._slice_number(now) + 1  # whoever ended in the slice that is running now has ended
+        settled = self._settle(stop * self.settings.attribution.slice_seconds)
+        self._settling.close(stop)
         return settled
 
     # --- the watermark ---------------------------------------------------------------------------------------------

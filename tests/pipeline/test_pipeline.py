@@ -221,3 +221,15 @@ class TestIdle:
         told = ran("a", 30.05, 30.05 + 0.1)
         settled = run(pipeline, *told, end=60.0, powers=[power(60.0, (30.05, 30.15))])
         assert settled["a"].joules == pytest.approx(0.1 * BUSY, rel=0.1)
+
+
+def test_who_ends_in_the_very_slice_in_which_the_story_ends_is_settled_too() -> None:
+    pipeline = a_pipeline()
+    for one in (*power(10.1, (2.0, 10.04)), *ran("late", 2.0, 10.04)):
+        if one.reading is not None:
+            pipeline.receive_reading(one.reading)
+        if one.event is not None:
+            pipeline.receive_event("chat", one.event, one.at)
+    (settled,) = pipeline.finish(at(10.05))
+    assert settled.id == "late"
+    assert settled.joules == pytest.approx(8.0 * BUSY, rel=0.02)
