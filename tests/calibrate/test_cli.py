@@ -239,3 +239,28 @@ def test_an_action_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_file_is_text_that_people_can_read(file: Path) -> None:
     assert json.loads(file.read_text())["key"]["model"] == "llama-3.1-8b"
     assert len(file.read_text().splitlines()) > 50
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "cannot be read"),
+        ("{}", "format: is not"),
+        (to_json(OTHER).replace('"schema": 1', '"schema": 9'), "newer"),
+    ],
+)
+def test_an_exporter_does_not_start_with_a_calibration_that_it_cannot_use(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, content: str | None, said: str
+) -> None:
+    file, config = tmp_path / "c.json", tmp_path / "config.yaml"
+    if content is not None:
+        file.write_text(content)
+    (tmp_path / "log").touch()
+    config.write_text(
+        f"power: {{source: none}}\nlisten: 127.0.0.1:0\n"
+        f"servers: [{{name: remote, calibration: {file}, requests: {{source: llamacpp, path: {tmp_path}/log}}}}]"
+    )
+    assert main(["run", "--config", str(config)]) == 2
+    err = capsys.readouterr().err
+    assert f"servers[0].calibration: {file}" in err
+    assert said in err
