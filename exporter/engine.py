@@ -28,8 +28,9 @@ from exporter.domain.lines import Line
 from exporter.domain.readings import Method
 from exporter.domain.snapshot import Health, LogView, Published, SettledRequest, Snapshot, SourceView
 from exporter.domain.units import Instant
-from exporter.pipeline.pipeline import Pipeline
+from exporter.pipeline.pipeline import SAMPLES, Pipeline
 from exporter.power.sampler import Sampler
+from exporter.proxy import saved
 from exporter.proxy.calibration import Calibration, Machine
 from exporter.requests.arrival import Arrival
 from exporter.requests.reader import RequestReader
@@ -259,6 +260,8 @@ class Engine:
         if self._store is None:
             return
         changes = self.pipeline.checkpoint(self._saved, last=last)
+        if SAMPLES in changes:
+            changes[saved.ENTRY] = saved.pack(self.calibrations())
         for feed in self._logs:
             memory = {"arrival": feed.arrival.snapshot(), "reader": feed.reader.snapshot()}
             changes[f"log|{feed.server}"] = json.dumps(memory).encode()

@@ -43,6 +43,7 @@ def _features(timings: Timings, fit: Fit) -> Features:
     return Features(
         requests=np.ones(len(timings)),
         seconds=seconds,
+        served_seconds=seconds,
         shared_seconds=seconds / fit.concurrency,
         prompt_tokens=timings.prompt_tokens,
         output_tokens=timings.output_tokens,

@@ -50,6 +50,7 @@ def observe(finished: Sequence[Finished], held: Floats, first: int, slice_second
     return Features(
         requests=np.ones(len(finished)),
         seconds=np.array([one.news.end - one.news.start + one.news.queued_seconds for one in finished]),
+        served_seconds=claims.end - claims.start,
         shared_seconds=integrals[0],
         prompt_tokens=prompt,
         output_tokens=output,

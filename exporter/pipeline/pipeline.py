@@ -36,6 +36,8 @@ from exporter.pipeline.settling import Settling
 from exporter.proxy.calibration import Calibration, Machine
 
 _RECENT = 256
+SAMPLES = "samples"
+"""Key of what a checkpoint holds only now and then."""
 _SAMPLES_SECONDS = 60.0
 """The latest samples of scores are large: they are saved so often, everything else at every checkpoint."""
 
@@ -191,7 +193,7 @@ class Pipeline:
         changes = {"pipeline": json.dumps(whole).encode(), **durable.changes(self.ledger, saved)}
         if last or self.watermark - self._samples_saved >= _SAMPLES_SECONDS:
             self._samples_saved = self.watermark
-            changes["samples"] = json.dumps({name: one.samples() for name, one in self.servers.items()}).encode()
+            changes[SAMPLES] = json.dumps({name: one.samples() for name, one in self.servers.items()}).encode()
         return changes
 
     def restore(self, store: Mapping[str, bytes]) -> None:
@@ -201,7 +203,7 @@ class Pipeline:
         whole = json.loads(store["pipeline"])
         self.watermark = whole["watermark"]
         durable.restore(self.ledger, whole["ledger"], store)
-        samples = json.loads(store.get("samples", b"{}"))
+        samples = json.loads(store.get(SAMPLES, b"{}"))
         for name, server in self.servers.items():
             if name in whole["servers"]:
                 server.restore(whole["servers"][name], samples.get(name, {}))

@@ -24,10 +24,10 @@ from exporter.ledger.slices import PRESENCE
 from exporter.pipeline import booking
 from exporter.pipeline.booking import Bookings
 from exporter.pipeline.features import sharing
-from exporter.pipeline.learning import WINDOW_SECONDS, others
+from exporter.pipeline.learning import others
 from exporter.pipeline.observing import Observer
 from exporter.pipeline.requests import Finished
-from exporter.pipeline.student import Student
+from exporter.pipeline.student import Settled, Student
 from exporter.proxy.calibration import Calibration
 from exporter.proxy.calibrator import Terms
 from exporter.proxy.proxies import PROXIES
@@ -36,6 +36,8 @@ from exporter.proxy.scorer import Scorer
 
 _KNOWN = 0.99
 """A window is one model's if its settled requests make up so much of all presence in it."""
+_ROW_SECONDS = 10.0
+"""Longer than most requests decode: their tokens are booked evenly, which in shorter rows blurs what a token costs."""
 _LEAST_ROWS = 5
 """A short window is cut into shorter rows, or there would be nothing to learn from for long."""
 _MOST_MODELS = 20
@@ -56,7 +58,7 @@ class Proxying:
         self._limit_watts = _limit_watts(
             [ledger.meters[name].device for group, _ in self._places for name in group.devices]
         )
-        row_seconds = min(WINDOW_SECONDS, settings.scoring.window_seconds / _LEAST_ROWS)
+        row_seconds = min(_ROW_SECONDS, settings.scoring.window_seconds / _LEAST_ROWS)
         self._slices_a_row = max(round(row_seconds / ledger.slice_seconds), 1)
         self._row_seconds = self._slices_a_row * ledger.slice_seconds
         self._rows_a_window = max(round(settings.scoring.window_seconds / self._row_seconds), 1)
@@ -66,17 +68,13 @@ class Proxying:
 
     # --- requests settle -------------------------------------------------------------------------------------------
 
-    def settle(
-        self, model: str, finished: Sequence[Finished], seen: Features, attributed: Floats, metered: Floats
-    ) -> Mapping[ProxyName, Floats]:
+    def settle(self, model: str, finished: Sequence[Finished], settled: Settled) -> Mapping[ProxyName, Floats]:
         """Predict requests of one model that settle, and book the predictions.
 
         Args:
             model: whose requests.
             finished: the requests.
-            seen: what can be seen of them.
-            attributed: joules that each was given.
-            metered: joules of those that ran alone, NaN for the others.
+            settled: what is known of them, a row each.
 
         Returns:
             Joules by proxy, each of shape (requests,); NaN where it cannot say.
@@ -84,7 +82,7 @@ class Proxying:
         if model not in self.students and len(self.students) >= _MOST_MODELS:
             self.overflows += len(finished)
             return {}
-        return self.student(model).settle(finished, seen, attributed, metered)
+        return self.student(model).settle(finished, settled)
 
     def student(self, model: str) -> Student:
         """What is kept of this model; begun where it is new."""
@@ -134,16 +132,17 @@ class Proxying:
         shared, steps = (self._rows(worth * held[PRESENCE]) for worth in sharing(held, self._ledger.slice_seconds))
         known = {name: table[name] for name in (*booking.EVENLY, *booking.EARLY, *booking.LATER)}
         told = np.where(np.isnan(known["decode_tokens"]), np.nan, steps)
-        rows = Features(**known, shared_seconds=shared, step_shares=told)
+        there = self._rows(held[PRESENCE])
+        rows = Features(**known, served_seconds=there, shared_seconds=shared, step_shares=told)
         joules = self._rows(self._busy(numbers))
-        there = (shared > 0.0) & (joules > 0.0)
-        if not there.any():
+        busy = (shared > 0.0) & (joules > 0.0)
+        if not busy.any():
             return
         if shared.sum() < _LEAST_BUSY_SECONDS:
-            scorer.learn(rows.rows(there), joules[there], self._row_seconds)
+            scorer.learn(rows.rows(busy), joules[busy], self._row_seconds)
             return
         predicted = {name: float(table[name].sum()) for name in self._names}
-        scorer.close_window(predicted, rows.rows(there), joules[there], self._row_seconds)
+        scorer.close_window(predicted, rows.rows(busy), joules[busy], self._row_seconds)
 
     def _is_metered(self, numbers: range) -> bool:
         """Whether the energy of these slices is known, and this server's alone."""

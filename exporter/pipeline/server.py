@@ -11,7 +11,7 @@ from exporter.attribution.policies import POLICIES
 from exporter.attribution.policy import AttributionPolicy, coefficients
 from exporter.domain.events import Completed
 from exporter.domain.readings import Device, Method
-from exporter.domain.settings import ProxyName, ServerSettings, Settings
+from exporter.domain.settings import PolicyName, ProxyName, ServerSettings, Settings
 from exporter.domain.snapshot import ServerView, SettledRequest
 from exporter.domain.units import Joules
 from exporter.ledger.claims import Floats
@@ -19,10 +19,11 @@ from exporter.ledger.ledger import Ledger
 from exporter.pipeline.learning import Windows
 from exporter.pipeline.observing import Observer
 from exporter.pipeline.proxying import Proxying
-from exporter.pipeline.requests import Finished, Requests
+from exporter.pipeline.requests import Requests
 from exporter.pipeline.settling import Batch
+from exporter.pipeline.student import Settled
 from exporter.pipeline.tally import Tally
-from exporter.proxy.calibration import Calibration, Key, Machine
+from exporter.proxy.calibration import Calibration, Machine, key_of
 from exporter.proxy.calibrator import Terms
 from exporter.proxy.estimator import Estimates, Estimator
 from exporter.proxy.proxy import Features
@@ -69,7 +70,7 @@ class Server:
         self.heard_until: float = ledger.since
         self.late_joules = 0.0
         self.overflows = 0
-        self.in_force: str = "time"
+        self.in_force: PolicyName = "time"
         self._whole = whole
         self._method = worst_method(devices)
         self._estimator = Estimator(calibration) if calibration is not None and not devices else None
@@ -103,7 +104,7 @@ class Server:
     def _count_model(self, model: str, batch: Batch) -> list[SettledRequest]:
         assert batch.seen is not None, "whoever settles has been observed"
         total = batch.total if self.devices else np.full(len(batch.finished), np.nan)
-        foretold = self.proxying.settle(model, batch.finished, batch.seen, total, batch.metered)
+        foretold = self.proxying.settle(model, batch.finished, Settled(batch.seen, total, batch.metered, self.in_force))
         settled = list(self._settle(model, batch, batch.seen, foretold))
         if self._estimator is not None:
             settled = estimated(settled, self._estimator.estimate(batch.seen))
@@ -115,7 +116,7 @@ class Server:
     def _settle(
         self, model: str, batch: Batch, seen: Features, foretold: Mapping[ProxyName, Floats]
     ) -> Iterator[SettledRequest]:
-        concurrency = _concurrency(batch.finished, seen).tolist()
+        concurrency = seen.concurrency.tolist()
         metered, late = batch.metered.tolist(), batch.late.tolist()
         devices = [(name, joules.tolist()) for name, joules in batch.joules.items()]
         predictions = [(name, joules.tolist()) for name, joules in foretold.items()]
@@ -168,24 +169,15 @@ class Server:
         """What was learned of each model, to be used where nothing is metered."""
 
         def terms(model: str) -> Terms:
-            return Terms(self._key(model), date, machine, self._method, self._whole.attribution.policy)
+            return Terms(
+                key_of(model, self.settings.about, self.devices),
+                date,
+                machine,
+                self._method,
+                self._whole.attribution.policy,
+            )
 
         return self.proxying.calibrations(terms)
-
-    def _key(self, model: str) -> Key:
-        about, devices = self.settings.about, self.devices
-        limits = [device.power_limit_watts for device in devices]
-        known = [limit for limit in limits if limit is not None]
-        return Key(
-            model=model,
-            gpu=", ".join(dict.fromkeys(device.model for device in devices)),
-            gpus=len(devices),
-            engine=about.get("engine", ""),
-            dtype=about.get("dtype", ""),
-            parallelism=about.get("parallelism", ""),
-            power_limit_watts=sum(known) if known and len(known) == len(limits) else None,
-            driver=", ".join(dict.fromkeys(device.driver for device in devices if device.driver)),
-        )
 
     # --- views -----------------------------------------------------------------------------------------------------
 
@@ -263,13 +255,6 @@ def worst_method(devices: Sequence[Device]) -> Method:
     """How the energy of all these together came to be known."""
     methods = {device.method for device in devices}
     return next((method for method in _METHODS if method in methods), "measured")
-
-
-def _concurrency(finished: Sequence[Finished], seen: Features) -> Floats:
-    """How many were there while each was, itself included; 1 where that is not known."""
-    life = np.array([one.life.end - one.life.start for one in finished])
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.maximum(np.nan_to_num(life / seen.shared_seconds, nan=1.0, posinf=1.0), 1.0)
 
 
 def _first_token_seconds(news: Completed) -> float | None:

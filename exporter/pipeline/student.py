@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from exporter.domain.settings import ProxyName
+from exporter.domain.settings import PolicyName, ProxyName
 from exporter.ledger.claims import Claims, Floats
 from exporter.pipeline.booking import Bookings
 from exporter.pipeline.requests import Finished
@@ -23,15 +24,28 @@ from exporter.proxy.scorer import Scorer
 _MANY = 256
 
 
-class _Settled(NamedTuple):
-    """Requests that have been predicted; columns, a row each. `told`: whether the first token was."""
+class Settled(NamedTuple):
+    """Requests that settle; columns, a row each.
 
-    claims: Claims
-    told: Floats
+    Attributes:
+        seen: what can be seen of them without a meter.
+        attributed: joules that each was given. rule: by which policy.
+        metered: joules of those that ran alone, NaN for the others.
+    """
+
     seen: Features
     attributed: Floats
     metered: Floats
-    predicted: Mapping[ProxyName, Floats]
+    rule: PolicyName
+
+
+class _Predicted(NamedTuple):
+    """What waits to be taken in. `told`: whether the first token was."""
+
+    settled: Settled
+    claims: Claims
+    told: Floats
+    joules: Mapping[ProxyName, Floats]
 
 
 @dataclass(slots=True)
@@ -42,16 +56,16 @@ class Student:
     booked: Bookings
     calibrator: Calibrator = field(default_factory=Calibrator)
     latency: LatencyProfile = field(default_factory=LatencyProfile)
-    _waiting: list[_Settled] = field(default_factory=list)
+    _waiting: list[_Predicted] = field(default_factory=list)
 
-    def settle(
-        self, finished: Sequence[Finished], seen: Features, attributed: Floats, metered: Floats
-    ) -> Mapping[ProxyName, Floats]:
+    def settle(self, finished: Sequence[Finished], settled: Settled) -> Mapping[ProxyName, Floats]:
         """Predict requests that settle. Arguments and result as of `Proxying.settle`."""
-        predicted = self.scorer.settle(seen, attributed, metered)
+        if self._waiting and self._waiting[-1].settled.rule != settled.rule:
+            self.take_in()
+        predicted = self.scorer.settle(settled.seen, settled.attributed, settled.metered)
         claims = Claims.of([one.life for one in finished])
         told = np.array([one.news.first_token is not None for one in finished], dtype=np.float64)
-        self._waiting.append(_Settled(claims, told, seen, attributed, metered, predicted))
+        self._waiting.append(_Predicted(settled, claims, told, predicted))
         if sum(len(each.told) for each in self._waiting) >= _MANY:
             self.take_in()
         return predicted
@@ -60,11 +74,11 @@ class Student:
         """Book what has been predicted, and learn from it how far predictions are off and how long requests take."""
         if not self._waiting:
             return
-        all_of = _together(self._waiting)
+        settled, claims, told, joules = _together(self._waiting)
         self._waiting.clear()
-        self.calibrator.observe(all_of.seen, all_of.predicted, all_of.attributed, all_of.metered)
-        self.booked.add(all_of.claims, all_of.seen, {str(name): joules for name, joules in all_of.predicted.items()})
-        self.latency.learn(*_latencies(all_of))
+        self.calibrator.observe(settled.seen, joules, settled.attributed, settled.metered, settled.rule)
+        self.booked.add(claims, settled.seen, {str(name): each for name, each in joules.items()})
+        self.latency.learn(*_latencies(settled.seen, claims, told > 0.0))
 
     def samples(self) -> dict[str, Any]:
         """What is saved now and then, as JSON values."""
@@ -82,14 +96,19 @@ class Student:
             self.latency.restore(samples["latency"])
 
 
-def _together(parts: Sequence[_Settled]) -> _Settled:
-    return _Settled(
+def _together(parts: Sequence[_Predicted]) -> _Predicted:
+    """All of them as one; the rule is the same for all."""
+    settled = [each.settled for each in parts]
+    return _Predicted(
+        settled=Settled(
+            seen=Features(*_columns([each.seen for each in settled], Features)),
+            attributed=np.concatenate([each.attributed for each in settled]),
+            metered=np.concatenate([each.metered for each in settled]),
+            rule=settled[0].rule,
+        ),
         claims=Claims(*_columns([each.claims for each in parts], Claims)),
         told=np.concatenate([each.told for each in parts]),
-        seen=Features(*_columns([each.seen for each in parts], Features)),
-        attributed=np.concatenate([each.attributed for each in parts]),
-        metered=np.concatenate([each.metered for each in parts]),
-        predicted={name: np.concatenate([each.predicted[name] for each in parts]) for name in parts[0].predicted},
+        joules={name: np.concatenate([each.joules[name] for each in parts]) for name in parts[0].joules},
     )
 
 
@@ -97,15 +116,12 @@ def _columns(parts: Sequence[Any], kind: type[Any]) -> list[Floats]:
     return [np.concatenate([getattr(each, one.name) for each in parts]) for one in fields(kind)]
 
 
-def _latencies(of: _Settled) -> tuple[Floats, Floats, Floats, Floats]:
+def _latencies(seen: Features, claims: Claims, told: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats, Floats]:
     """As a latency profile learns them: prompt tokens, seconds to the first token and for each after it, concurrency.
 
     A prompt that was cached in part takes less time than its tokens: only what was computed counts. Queueing is no
     matter of hardware: it is left out.
     """
-    claims, seen, told = of.claims, of.seen, of.told > 0.0
     first = np.where(told, claims.first_token - claims.start, np.nan)
     decoded = np.where(told & (seen.decode_tokens > 0.0), seen.decode_tokens, np.nan)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        concurrency = np.nan_to_num((claims.end - claims.start) / seen.shared_seconds, nan=1.0)
-    return seen.prefill_tokens, first, (claims.end - claims.first_token) / decoded, concurrency
+    return seen.prefill_tokens, first, (claims.end - claims.first_token) / decoded, seen.concurrency

@@ -24,6 +24,7 @@ class Features:
     Attributes:
         requests: how many: 1 for a request, a fraction in a stretch of time.
         seconds: from arrival to the end, as a client waits: queueing included.
+        served_seconds: of these on the server.
         shared_seconds: integral of dt / n(t) over the time on the server, n requests being there: it sums to the
             seconds in which the server was busy.
         prompt_tokens: all of the prompt. output_tokens: generated.
@@ -35,6 +36,7 @@ class Features:
 
     requests: Floats
     seconds: Floats
+    served_seconds: Floats
     shared_seconds: Floats
     prompt_tokens: Floats
     output_tokens: Floats
@@ -54,7 +56,7 @@ class Features:
     def concurrency(self) -> Floats:
         """How many requests were there while each was, itself included: at least 1."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.maximum(np.nan_to_num(self.seconds / self.shared_seconds, nan=1.0, posinf=1.0), 1.0)
+            return np.maximum(np.nan_to_num(self.served_seconds / self.shared_seconds, nan=1.0, posinf=1.0), 1.0)
 
 
 @dataclass(frozen=True, slots=True)

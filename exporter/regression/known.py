@@ -11,9 +11,10 @@ Floats = NDArray[np.float64]
 
 LEAST_SCALE = 1e-60
 """Stands for the size of a column of nothing but zeros, so that whatever appears in it is far outside."""
-_SAME_DIRECTION = 1e-9
-"""A direction in which the squares are this much smaller than in the largest was not seen: that is rounding."""
-_ASIDE = 1e-3
+_SAME_DIRECTION = 3e-4
+"""A direction in which the squares are this much smaller than in the largest was not seen: columns that differ by less
+than two percent differ by what was misjudged of when things happened, and coefficients told apart by that are noise."""
+_ASIDE = 1e-2
 """A row has left what was seen when this much of it, or more, lies in directions that were not."""
 
 

@@ -18,7 +18,7 @@ from exporter.pipeline.pipeline import Pipeline
 from exporter.simulate.batching import BEGIN, Run, Scheduler, simulate
 from exporter.simulate.load import MIXED, Request, isolated_requests, requests
 from exporter.simulate.physics import Physics, Terms
-from tests.pipeline.telling import AFTER_SECONDS, SERVER, counters, gpus, hear, settings, share_error, tell
+from tests.pipeline.telling import SERVER, counters, gpus, hear, settings, tell
 from tests.simulation.hearing import events
 
 # 150 W, and 40 W for each member of the batch: a request alone draws 190 W, a full batch of twelve 630 W.
@@ -29,6 +29,8 @@ UNEVEN = Physics(
 )
 FULL = Scheduler(max_num_seqs=12)
 CROWD = 1200
+LAST_SECONDS = 30.0
+"""We look while the crowd is there: its last few are none any more."""
 
 
 @cache
@@ -38,7 +40,7 @@ def crowd_then_alone_then_crowd() -> Run:
     crowd_seconds = simulate(crowd, UNEVEN, rng, scheduler=FULL).served[-1].end - BEGIN
     alone = isolated_requests(rng, UNEVEN, 60, MIXED, gap_seconds=0.5)
     load = [*crowd, *_later(alone, crowd_seconds + 60.0)]
-    load += _later(requests(rng, np.zeros(CROWD), MIXED), load[-1].at + 60.0)
+    load += _later(requests(rng, np.zeros(4 * CROWD), MIXED), load[-1].at + 60.0)
     return simulate(load, UNEVEN, rng, scheduler=FULL)
 
 
@@ -50,11 +52,13 @@ def _later(load: tuple[Request, ...], seconds: float) -> list[Request]:
 def told() -> tuple[Mapping[ProxyName, Mapping[Ground, ScoreView]], float]:
     run = crowd_then_alone_then_crowd()
     pipeline = Pipeline(settings(policy="time"), gpus(1), run.begin)
-    end = later(run.end, AFTER_SECONDS)
+    end = later(run.end, -LAST_SECONDS)
     settled = tell(pipeline, counters(run, until=end), hear(events(run)), begin=run.begin, end=end)
     assert not pipeline.servers[SERVER].view().policy_reason
     views = {view.proxy: view.scores for view in pipeline.snapshot(end).proxies}
-    return views, share_error(run, settled, since=run.begin)
+    true = {one.id: one.joules for one in run.served}
+    wrong = sum(abs(one.joules - true[one.id]) for one in settled)
+    return views, wrong / sum(true[one.id] for one in settled)
 
 
 def score(proxy: ProxyName, ground: Ground, name: ScoreName) -> float:
@@ -66,7 +70,8 @@ def test_the_rule_that_shares_is_a_sixth_off_the_truth() -> None:
 
 
 def test_a_proxy_that_is_the_rule_looks_perfect_against_its_shares() -> None:
-    assert score("time_share", "request", "mape") < 0.05
+    assert score("time_share", "request", "mape") < 0.1
+    assert score("time_share", "request", "pearson") > 0.99
     assert score("time_share", "request", "spearman") > 0.99
 
 

@@ -30,6 +30,7 @@ def stretches(rng: np.random.Generator, count: int) -> Features:
     return Features(
         requests=requests,
         seconds=busy * batch + requests * rng.uniform(0.0, 3.0, count),
+        served_seconds=busy * batch,
         shared_seconds=busy,
         prompt_tokens=prompts,
         output_tokens=decode + requests,

@@ -30,7 +30,7 @@ def seen(concurrency: Sequence[float]) -> Features:
     seconds = np.ones(len(concurrency))
     shared = seconds / np.asarray(concurrency, dtype=float)
     some = np.full(len(concurrency), 100.0)
-    return Features(seconds, seconds, shared, some, some, some, some, some, some)
+    return Features(seconds, seconds, seconds, shared, some, some, some, some, some, some)
 
 
 def view(proxy: ProxyName, scores: dict[Ground, dict[ScoreName, float]] | None = None) -> ProxyView:
@@ -108,8 +108,8 @@ def test_errors_are_those_of_the_coefficients_as_they_are_now_whatever_was_said_
 
 def test_the_errors_of_several_coefficients_are_those_of_their_sum() -> None:
     rng = np.random.default_rng(0)
-    rows = [rng.uniform(1.0, 100.0, 80) for _ in range(9)]
-    rows[1] = np.full(80, 3.0) * rows[2]
+    rows = [rng.uniform(1.0, 100.0, 80) for _ in range(10)]
+    rows[2] = np.full(80, 3.0) * rows[3]
     features, used = Features(*rows), rng.uniform(100.0, 900.0, 80)
     calibrator = Calibrator()
     calibrator.observe(features, {"step_model": used}, used, np.full(80, NAN))
@@ -128,7 +128,7 @@ def test_what_grows_with_energy_is_told_from_what_every_request_is_off_by(relati
     used = COEFFICIENT * seconds
     off = used * relative * rng.choice([-1.0, 1.0], 4000) + joules * rng.choice([-1.0, 1.0], 4000)
     ones = np.ones(4000)
-    features = Features(ones, seconds, seconds, ones, ones, ones, ones, ones, ones)
+    features = Features(ones, seconds, seconds, seconds, ones, ones, ones, ones, ones, ones)
     calibrator = Calibrator()
     calibrator.observe(features, {"time_share": used}, used, used + np.maximum(off, 0.5 - used))
     (spread,) = made(calibrator).proxies["time_share"].alone

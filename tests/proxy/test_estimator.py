@@ -26,7 +26,7 @@ def seen(concurrency: Sequence[float], tokens: float = 100.0) -> Features:
     shared = seconds / np.asarray(concurrency, dtype=float)
     some = np.full(len(concurrency), tokens)
     return Features(
-        np.ones(len(concurrency)), seconds, shared, some, some, some, some, some * shared / 10.0, some * 50.0
+        np.ones(len(concurrency)), seconds, seconds, shared, some, some, some, some, some * shared / 10.0, some * 50.0
     )
 
 

@@ -25,7 +25,7 @@ def seen(seconds: Sequence[float], shared: Sequence[float] | None = None) -> Fea
     column = np.array(seconds, dtype=np.float64)
     blank = np.ones_like(column)
     shares = column if shared is None else np.array(shared, dtype=np.float64)
-    return Features(blank, column, shares, *[blank] * 6)
+    return Features(blank, column, column, shares, *[blank] * 6)
 
 
 def joules(*values: float) -> Floats:

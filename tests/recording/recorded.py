@@ -4,6 +4,7 @@ import gzip
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from queue import Queue
 
 from exporter.domain.readings import Device
 from exporter.domain.settings import Settings
@@ -27,6 +28,7 @@ def recorded(
 ) -> Iterator[RecordedPipeline]:
     """A pipeline whose tape is complete when the context ends."""
     tape = Tape(path, overwrite=True)
+    tape._waiting = Queue()  # an hour is told in a moment: what is bounded in life is not here
     chosen = settings or a_pipeline().settings
     pipeline = RecordedPipeline(chosen, devices, since, tape=tape, calibrations=calibrations)
     try:
