@@ -20,7 +20,7 @@ from exporter.pipeline.pipeline import Pipeline
 from exporter.pipeline.server import serves
 from exporter.power.sampler import Sampler
 from exporter.power.select import Opened, open_chosen
-from exporter.proxy.calibration import Calibration
+from exporter.proxy.calibration.calibration import Calibration
 from exporter.recording.recorder import RecordedPipeline
 from exporter.recording.tape import Tape
 from exporter.requests.arrival.opening import open_arrival

@@ -30,8 +30,8 @@ from exporter.domain.snapshot import Health, LogView, Published, SettledRequest,
 from exporter.domain.units import Instant
 from exporter.pipeline.pipeline import SAMPLES, Pipeline
 from exporter.power.sampler import Sampler
-from exporter.proxy import saved
-from exporter.proxy.calibration import Calibration, Machine
+from exporter.proxy.calibration import saved
+from exporter.proxy.calibration.calibration import Calibration, Machine
 from exporter.requests.arrival import Arrival
 from exporter.requests.reader import RequestReader
 from exporter.state import StateStore

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from exporter.config.calibrations import read_calibration
-from exporter.proxy.cautions import cautions
+from exporter.proxy.calibration.cautions import cautions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -13,8 +13,8 @@ from urllib.request import urlopen
 
 from exporter.calibrate.files import write_whole
 from exporter.domain.errors import CalibrationError, ExporterError, StateError, UsageError
-from exporter.proxy.calibration import Calibration, from_json, to_json
-from exporter.proxy.saved import ENTRY, unpack
+from exporter.proxy.calibration.calibration import Calibration, from_json, to_json
+from exporter.proxy.calibration.saved import ENTRY, unpack
 from exporter.state import FILE_NAME, StateStore
 
 _PATH = "/api/v1/calibration"

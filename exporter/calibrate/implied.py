@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from exporter.proxy.calibration import Calibration
-from exporter.proxy.estimator import Estimator
-from exporter.proxy.matching import Fit, Timings
+from exporter.proxy.calibration.calibration import Calibration
+from exporter.proxy.calibration.estimator import Estimator
+from exporter.proxy.calibration.matching import Fit, Timings
 from exporter.proxy.proxy import Features
 
 

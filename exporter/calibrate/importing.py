@@ -6,7 +6,7 @@ from pathlib import Path
 from exporter.calibrate.files import write_whole
 from exporter.config.calibrations import FOLDER, read_calibration
 from exporter.domain.errors import ExporterError, StateError
-from exporter.proxy.calibration import to_json
+from exporter.proxy.calibration.calibration import to_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

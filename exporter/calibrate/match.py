@@ -16,9 +16,9 @@ from exporter.calibrate.timing import Findings, Plan, Target, TimingError, endpo
 from exporter.calibrate.verdict import Matched, document, text
 from exporter.config.calibrations import read_calibration
 from exporter.domain.errors import ExporterError, UsageError
-from exporter.proxy.calibration import Calibration
-from exporter.proxy.latency import LatencyProfile
-from exporter.proxy.matching import LEAST_SAMPLES, rank
+from exporter.proxy.calibration.calibration import Calibration
+from exporter.proxy.calibration.latency import LatencyProfile
+from exporter.proxy.calibration.matching import LEAST_SAMPLES, rank
 
 _MOST_REQUESTS = 10_000
 _MOST_CONCURRENT = 256

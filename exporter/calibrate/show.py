@@ -7,9 +7,9 @@ from math import isfinite
 from pathlib import Path
 
 from exporter.config.calibrations import read_calibration
-from exporter.proxy.calibration import Calibration, GroundScores, ProxyCalibration, Spread
-from exporter.proxy.cautions import cautions
-from exporter.proxy.estimator import order_of
+from exporter.proxy.calibration.calibration import Calibration, GroundScores, ProxyCalibration, Spread
+from exporter.proxy.calibration.cautions import cautions
+from exporter.proxy.calibration.estimator import order_of
 from exporter.proxy.proxies import UNITS
 
 _GROUNDS = ("isolated", "window", "request")

@@ -7,7 +7,7 @@ from typing import Any
 
 from exporter.calibrate.implied import EnergyPerToken
 from exporter.domain.readings import Method
-from exporter.proxy.matching import CONFIDENT, Fit, Ranking
+from exporter.proxy.calibration.matching import CONFIDENT, Fit, Ranking
 
 LABEL = "inferred from times, not metered"
 _FEW = 10

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from exporter.domain.errors import CalibrationError, ConfigError
 from exporter.domain.settings import ServerSettings, Settings
-from exporter.proxy.calibration import Calibration, from_json
+from exporter.proxy.calibration.calibration import Calibration, from_json
 
 FOLDER = "calibrations"
 """Of the state directory: what was imported."""

@@ -10,8 +10,8 @@ from exporter.domain.readings import Device
 from exporter.domain.settings import ServerSettings, Settings
 from exporter.domain.units import Instant
 from exporter.pipeline.server import serves
-from exporter.proxy.calibration import Calibration
-from exporter.proxy.cautions import cautions
+from exporter.proxy.calibration.calibration import Calibration
+from exporter.proxy.calibration.cautions import cautions
 
 _HOW = (
     "where this model is metered, `llm-energy-exporter calibrate export` writes a calibration: name its file as this "

@@ -33,7 +33,7 @@ from exporter.pipeline.learning import scene
 from exporter.pipeline.observing import Observer
 from exporter.pipeline.server import Server, serves
 from exporter.pipeline.settling import Settling
-from exporter.proxy.calibration import Calibration, Machine
+from exporter.proxy.calibration.calibration import Calibration, Machine
 
 _RECENT = 256
 SAMPLES = "samples"

@@ -28,11 +28,11 @@ from exporter.pipeline.learning import others
 from exporter.pipeline.observing import Observer
 from exporter.pipeline.requests import Finished
 from exporter.pipeline.student import Settled, Student
-from exporter.proxy.calibration import Calibration
-from exporter.proxy.calibrator import Terms
+from exporter.proxy.calibration.calibration import Calibration
+from exporter.proxy.calibration.calibrator import Terms
 from exporter.proxy.proxies import PROXIES
 from exporter.proxy.proxy import Features
-from exporter.proxy.scorer import Scorer
+from exporter.proxy.scoring.scorer import Scorer
 
 _KNOWN = 0.99
 """A window is one model's if its settled requests make up so much of all presence in it."""

@@ -23,9 +23,9 @@ from exporter.pipeline.requests import Requests
 from exporter.pipeline.settling import Batch
 from exporter.pipeline.student import Settled
 from exporter.pipeline.tally import Tally
-from exporter.proxy.calibration import Calibration, Machine, key_of
-from exporter.proxy.calibrator import Terms
-from exporter.proxy.estimator import Estimates, Estimator
+from exporter.proxy.calibration.calibration import Calibration, Machine, key_of
+from exporter.proxy.calibration.calibrator import Terms
+from exporter.proxy.calibration.estimator import Estimates, Estimator
 from exporter.proxy.proxy import Features
 
 _METHODS: tuple[Method, ...] = ("simulated", "estimated")

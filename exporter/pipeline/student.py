@@ -16,10 +16,10 @@ from exporter.domain.settings import PolicyName, ProxyName
 from exporter.ledger.claims import Claims, Floats
 from exporter.pipeline.booking import Bookings
 from exporter.pipeline.requests import Finished
-from exporter.proxy.calibrator import Calibrator
-from exporter.proxy.latency import LatencyProfile
+from exporter.proxy.calibration.calibrator import Calibrator
+from exporter.proxy.calibration.latency import LatencyProfile
 from exporter.proxy.proxy import Features
-from exporter.proxy.scorer import Scorer
+from exporter.proxy.scoring.scorer import Scorer
 
 _MANY = 256
 

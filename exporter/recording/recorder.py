@@ -15,7 +15,7 @@ from exporter.domain.settings import ListenAddress, Settings
 from exporter.domain.snapshot import SettledRequest
 from exporter.domain.units import Instant
 from exporter.pipeline.pipeline import Pipeline
-from exporter.proxy.calibration import Calibration, to_json
+from exporter.proxy.calibration.calibration import Calibration, to_json
 from exporter.recording.entries import Advance, Entry, Finish, Header, News, Restored
 from exporter.recording.machine import this_machine
 from exporter.recording.tape import Tape

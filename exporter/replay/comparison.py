@@ -15,7 +15,7 @@ import numpy as np
 
 from exporter.domain.settings import PolicyName
 from exporter.domain.snapshot import Ground, ProxyView, ScoreName, SettledRequest
-from exporter.proxy.scores import Scores
+from exporter.proxy.scoring.scores import Scores
 
 _BATCH = 1_000
 """Samples that wait to be scored together: to score a few costs as much as to score many."""

@@ -10,7 +10,7 @@ from exporter.domain.settings import Settings
 from exporter.domain.snapshot import SettledRequest
 from exporter.domain.units import Instant
 from exporter.pipeline.pipeline import Pipeline
-from exporter.proxy.calibration import from_json
+from exporter.proxy.calibration.calibration import from_json
 from exporter.recording.entries import Advance, Finish, Header, News, Readings, Restored
 from exporter.recording.recording import Recording
 

@@ -10,7 +10,7 @@ from aiohttp.typedefs import Handler, Middleware
 from exporter.domain.snapshot import Published
 from exporter.metrics.accept import qualities
 from exporter.metrics.exposition import render
-from exporter.proxy.calibration import to_json
+from exporter.proxy.calibration.calibration import to_json
 from exporter.server.calibrations import PATH as CALIBRATION_PATH
 from exporter.server.calibrations import ByServer, chosen, listed
 from exporter.server.page import CONTENT_SECURITY_POLICY, landing_page

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-from exporter.proxy.calibration import Calibration
+from exporter.proxy.calibration.calibration import Calibration
 
 PATH = "/api/v1/calibration"
 

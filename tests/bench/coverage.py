@@ -6,7 +6,8 @@ A server with random physics is metered under one load and makes a calibration; 
 server, under another load, are estimated from it, with no meter. Nominally nine of ten truths lie in the intervals.
 `off` is the root mean square of ln(truth / estimate), `width` the median half-width of the interval in the same unit.
 
-With `--rules`: the modelled figures of exporter/proxy/interval.py: root mean squares per doubling of the concurrency.
+With `--rules`: the modelled figures of exporter/proxy/calibration/interval.py, root mean squares per doubling of the
+concurrency.
 """
 
 import argparse
@@ -22,8 +23,8 @@ from exporter.domain.settings import ProxyName
 from exporter.domain.snapshot import SettledRequest
 from exporter.domain.units import later
 from exporter.pipeline.pipeline import Pipeline
-from exporter.proxy.calibration import Calibration, Machine
-from exporter.proxy.calibrator import ALONE
+from exporter.proxy.calibration.calibration import Calibration, Machine
+from exporter.proxy.calibration.calibrator import ALONE
 from exporter.simulate.batching import Run, simulate
 from exporter.simulate.load import poisson_times, requests
 from exporter.simulate.physics import random_physics

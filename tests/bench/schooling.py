@@ -19,10 +19,10 @@ from exporter.domain.units import later
 from exporter.pipeline.booking import Bookings
 from exporter.pipeline.pipeline import Pipeline
 from exporter.pipeline.student import Student
-from exporter.proxy.calibrator import Calibrator
+from exporter.proxy.calibration.calibrator import Calibrator
 from exporter.proxy.proxies import PROXIES
 from exporter.proxy.proxy import Coefficient, Features, Floats, Proxy
-from exporter.proxy.scorer import Scorer
+from exporter.proxy.scoring.scorer import Scorer
 from exporter.simulate.batching import Run
 from tests.pipeline.telling import AFTER_SECONDS, SERVER, counters, gpus, hear, settings, tell
 from tests.simulation.hearing import Sight, events

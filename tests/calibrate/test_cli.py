@@ -13,8 +13,8 @@ from aiohttp import web
 
 from exporter.cli import main
 from exporter.config.calibrations import FOLDER, imported
-from exporter.proxy.calibration import Calibration, from_json, to_json
-from exporter.proxy.saved import ENTRY, pack
+from exporter.proxy.calibration.calibration import Calibration, from_json, to_json
+from exporter.proxy.calibration.saved import ENTRY, pack
 from exporter.server import build
 from exporter.state import StateStore
 from tests.metrics.examples import published

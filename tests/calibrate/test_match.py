@@ -27,8 +27,8 @@ from exporter.calibrate.observation import (
     read,
 )
 from exporter.domain.errors import CalibrationError, ExporterError, UsageError
-from exporter.proxy.calibration import Calibration, Key, to_json
-from exporter.proxy.matching import Fit, Timings
+from exporter.proxy.calibration.calibration import Calibration, Key, to_json
+from exporter.proxy.calibration.matching import Fit, Timings
 from tests.calibrate.api_server import KEY, Behaviour, serving
 from tests.properties import PROPERTIES
 from tests.proxy.calibrations import CALIBRATION

@@ -8,7 +8,7 @@ import pytest
 from exporter.config.calibrations import FOLDER, calibrations_for
 from exporter.domain.errors import ConfigError
 from exporter.domain.settings import RequestSettings, ServerSettings, Settings
-from exporter.proxy.calibration import Calibration, to_json
+from exporter.proxy.calibration.calibration import Calibration, to_json
 from tests.proxy.calibrations import CALIBRATION
 
 REQUESTS = RequestSettings("jsonl")

@@ -11,7 +11,7 @@ from exporter.doctor.estimates import examine
 from exporter.domain.readings import Device
 from exporter.domain.settings import PowerSettings, RequestSettings, ServerSettings, Settings
 from exporter.domain.units import Instant
-from exporter.proxy.calibration import to_json
+from exporter.proxy.calibration.calibration import to_json
 from tests.doctor.conftest import the
 from tests.proxy.calibrations import CALIBRATION
 

@@ -11,7 +11,7 @@ import pytest
 
 from exporter.domain.units import later
 from exporter.pipeline.pipeline import Pipeline
-from exporter.proxy.calibration import Calibration, Machine, to_json
+from exporter.proxy.calibration.calibration import Calibration, Machine, to_json
 from exporter.simulate.batching import Run
 from tests.e2e.exporter_process import RunningExporter, running_exporter
 from tests.e2e.web import get, wait_until

@@ -25,7 +25,7 @@ from exporter.domain.snapshot import (
     SourceView,
 )
 from exporter.domain.units import Instant, Joules, Watts
-from exporter.proxy.scores import RATIO_BOUNDS
+from exporter.proxy.scoring.scores import RATIO_BOUNDS
 
 AT = Instant(1_763_700_000.25)
 

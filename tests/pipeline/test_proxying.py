@@ -16,7 +16,7 @@ from exporter.domain.snapshot import Ground, ProxyView, ScoreName, ScoreView, Se
 from exporter.domain.units import Instant, Joules, later
 from exporter.pipeline.pipeline import Pipeline
 from exporter.pipeline.server import worst_method
-from exporter.proxy.calibration import Calibration, Machine
+from exporter.proxy.calibration.calibration import Calibration, Machine
 from exporter.simulate.batching import Run
 from tests.pipeline.telling import AFTER_SECONDS, SERVER, Told, counters, gpus, hear, settings, tell
 from tests.simulation.hearing import Sight, events

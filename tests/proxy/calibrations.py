@@ -1,6 +1,6 @@
 """A calibration as tests know it by heart."""
 
-from exporter.proxy.calibration import Calibration, GroundScores, Key, Machine, ProxyCalibration, Spread
+from exporter.proxy.calibration.calibration import Calibration, GroundScores, Key, Machine, ProxyCalibration, Spread
 from exporter.proxy.proxy import Coefficient
 
 DATE = "2026-11-21T08:00:00+00:00"

@@ -5,8 +5,8 @@ from functools import cache
 
 import numpy as np
 
-from exporter.proxy.latency import LatencyProfile
-from exporter.proxy.matching import Timings
+from exporter.proxy.calibration.latency import LatencyProfile
+from exporter.proxy.calibration.matching import Timings
 from exporter.proxy.proxy import Floats
 from exporter.simulate.batching import Run
 from exporter.simulate.physics import FITS, Physics, random_physics

@@ -10,7 +10,7 @@ from exporter.domain.readings import Device
 from exporter.domain.settings import Settings
 from exporter.domain.units import Instant
 from exporter.pipeline.pipeline import Pipeline
-from exporter.proxy.calibration import Calibration
+from exporter.proxy.calibration.calibration import Calibration
 from exporter.recording.recorder import RecordedPipeline
 from exporter.recording.recording import Recording
 from exporter.recording.tape import Tape

@@ -15,7 +15,7 @@ from exporter.domain.settings import AttributionSettings, PolicyName
 from exporter.domain.snapshot import Snapshot
 from exporter.domain.units import Instant
 from exporter.pipeline.pipeline import Pipeline
-from exporter.proxy.calibration import Machine
+from exporter.proxy.calibration.calibration import Machine
 from exporter.recording.format import Ticks
 from exporter.simulate.load import MIXED
 from tests.pipeline.telling import SERVER, counters, gpus, hear, settings, tell

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from exporter.proxy.calibration import Calibration, from_json
+from exporter.proxy.calibration.calibration import Calibration, from_json
 from exporter.server import build
 from tests.proxy.calibrations import CALIBRATION, DATE
 from tests.server.conftest import Client, Exporter

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from exporter.proxy.calibration import Calibration
+from exporter.proxy.calibration.calibration import Calibration
 
 _OLD_DAYS = 180
 _FEW_ALONE = 30

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from exporter.domain.errors import CalibrationError
 from exporter.domain.readings import Device
-from exporter.proxy import calibration as module
-from exporter.proxy.calibration import (
+from exporter.proxy.calibration import calibration as module
+from exporter.proxy.calibration.calibration import (
     Calibration,
     GroundScores,
     Key,

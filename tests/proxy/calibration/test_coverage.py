@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from exporter.proxy.calibration import Calibration, from_json, to_json
+from exporter.proxy.calibration.calibration import Calibration, from_json, to_json
 from tests.bench.coverage import Outcome, calibrate, estimate, run_of, together
 from tests.simulation.hearing import Sight
 

@@ -34,7 +34,7 @@ import numpy as np
 from exporter.domain.readings import Method
 from exporter.domain.settings import PolicyName, ProxyName
 from exporter.domain.snapshot import ProxyView
-from exporter.proxy.calibration import Calibration, GroundScores, Key, Machine, ProxyCalibration, Spread
+from exporter.proxy.calibration.calibration import Calibration, GroundScores, Key, Machine, ProxyCalibration, Spread
 from exporter.proxy.linear import causes
 from exporter.proxy.proxies import TERMS
 from exporter.proxy.proxy import Coefficient, Features, Floats

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from exporter.domain.snapshot import ScoreName
 from exporter.proxy.proxy import Floats
-from exporter.proxy.samples import LATEST, THINNED
-from exporter.proxy.scores import RATIO_BOUNDS, Scores
+from exporter.proxy.scoring.samples import LATEST, THINNED
+from exporter.proxy.scoring.scores import RATIO_BOUNDS, Scores
 
 NOTHING = float("nan")
 

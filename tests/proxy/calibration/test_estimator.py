@@ -1,4 +1,4 @@
-"""Estimates: who speaks, and how wide the interval is. Whether it holds is for tests/proxy/test_coverage.py."""
+"""Estimates: who speaks, and how wide the interval is. Whether it holds is for test_coverage.py."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.domain.settings import ProxyName
-from exporter.proxy.calibration import Calibration, GroundScores, ProxyCalibration, Spread
-from exporter.proxy.estimator import Estimates, Estimator, order_of
-from exporter.proxy.interval import EDGE_SECONDS, NORMAL, RULES, half_width
+from exporter.proxy.calibration.calibration import Calibration, GroundScores, ProxyCalibration, Spread
+from exporter.proxy.calibration.estimator import Estimates, Estimator, order_of
+from exporter.proxy.calibration.interval import EDGE_SECONDS, NORMAL, RULES, half_width
 from exporter.proxy.proxy import Coefficient, Features
 from tests.proxy.calibrations import CALIBRATION, STEP_MODEL, TIME_SHARE
 

@@ -28,8 +28,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from exporter.proxy.packed import numbers, packed, realigned, unpacked
 from exporter.proxy.proxy import Floats
+from exporter.proxy.scoring.packed import numbers, packed, realigned, unpacked
 
 _STRETCH = 16
 """Errors enter history in stretches of so many samples, each only after the next is complete."""
@@ -134,7 +134,7 @@ class Drift:
         return {"history": np.stack(history).tolist(), "recent": packed(self._recent, "<f4")}
 
     def restore(self, snapshot: Mapping[str, Any], rows: Sequence[int], saved: int) -> None:
-        """Go on from a snapshot of this many proxies; `rows` as in exporter/proxy/packed.py.
+        """Go on from a snapshot of this many proxies; `rows` as in exporter/proxy/scoring/packed.py.
 
         Raises:
             ArithmeticError, LookupError, TypeError, ValueError: it does not fit; nothing has changed then.

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from exporter.domain.snapshot import HistogramValue, ScoreName
-from exporter.proxy.packed import counts, numbers, realigned
 from exporter.proxy.proxy import Floats
-from exporter.proxy.samples import Latest, Thinned
+from exporter.proxy.scoring.packed import counts, numbers, realigned
+from exporter.proxy.scoring.samples import Latest, Thinned
 
 RATIO_BOUNDS = (0.1, 0.2, 0.5, 0.8, 0.9, 0.95, 1.0, 1.05, 1.1, 1.25, 2.0, 5.0, 10.0)
 """Buckets of predicted over actual: within 5, 10, 20 %, within twice, five, ten times? No more, as each is a series."""
@@ -87,7 +87,7 @@ class Scores:
         }
 
     def restore(self, books: Mapping[str, Any], rows: Sequence[int], saved: int) -> None:
-        """Go on from the books of this many proxies; `rows` as in exporter/proxy/packed.py.
+        """Go on from the books of this many proxies; `rows` as in exporter/proxy/scoring/packed.py.
 
         Raises:
             ArithmeticError, LookupError, TypeError, ValueError: they do not fit; nothing has changed then.

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from exporter.proxy.packed import BEYOND, packed, realigned, unpacked
 from exporter.proxy.proxy import Floats
+from exporter.proxy.scoring.packed import BEYOND, packed, realigned, unpacked
 
 LATEST = 256
 THINNED = 192
@@ -37,7 +37,7 @@ class Latest:
         return _saved(self.table)
 
     def restore(self, snapshot: Mapping[str, Any], rows: Sequence[int], saved: int) -> None:
-        """Go on from a snapshot of this many proxies; `rows` as in exporter/proxy/packed.py.
+        """Go on from a snapshot of this many proxies; `rows` as in exporter/proxy/scoring/packed.py.
 
         Raises:
             ArithmeticError, LookupError, TypeError, ValueError: it does not fit; nothing has changed then.
@@ -64,7 +64,7 @@ class Thinned:
         return {"seen": self._seen, **_saved(self.table)}
 
     def restore(self, snapshot: Mapping[str, Any], rows: Sequence[int], saved: int) -> None:
-        """Go on from a snapshot of this many proxies; `rows` as in exporter/proxy/packed.py.
+        """Go on from a snapshot of this many proxies; `rows` as in exporter/proxy/scoring/packed.py.
 
         Raises:
             ArithmeticError, LookupError, TypeError, ValueError: it does not fit; nothing has changed then.

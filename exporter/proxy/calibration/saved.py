@@ -3,8 +3,8 @@
 import json
 from collections.abc import Mapping, Sequence
 
-from exporter.proxy.calibration import Calibration, from_json, to_json
-from exporter.proxy.document import parse
+from exporter.proxy.calibration.calibration import Calibration, from_json, to_json
+from exporter.proxy.calibration.document import parse
 
 ENTRY = "calibrations"
 """Its key in the state."""

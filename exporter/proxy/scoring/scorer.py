@@ -18,10 +18,10 @@ import numpy as np
 from exporter.domain.settings import ProxyName
 from exporter.domain.snapshot import CoefficientView, Ground, ProxyView, ScoreView
 from exporter.domain.units import Joules
-from exporter.proxy.drift import Drift
-from exporter.proxy.packed import BEYOND, counts, numbers, realigned
 from exporter.proxy.proxy import Features, Floats, Proxy
-from exporter.proxy.scores import Scores
+from exporter.proxy.scoring.drift import Drift
+from exporter.proxy.scoring.packed import BEYOND, counts, numbers, realigned
+from exporter.proxy.scoring.scores import Scores
 
 _LEAST_JOULES = 1e-6
 """A request or window of less is rounding: nothing is held against it."""

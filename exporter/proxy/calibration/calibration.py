@@ -17,7 +17,7 @@ from exporter.domain.errors import CalibrationError
 from exporter.domain.readings import Device, Method
 from exporter.domain.settings import PolicyName, ProxyName
 from exporter.domain.snapshot import Ground, ScoreName
-from exporter.proxy.document import LONGEST_TEXT, Place, parse
+from exporter.proxy.calibration.document import LONGEST_TEXT, Place, parse
 from exporter.proxy.proxies import UNITS, check_coefficients
 from exporter.proxy.proxy import Coefficient
 

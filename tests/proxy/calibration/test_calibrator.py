@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from exporter.domain.settings import ProxyName
 from exporter.domain.snapshot import CoefficientView, Ground, HistogramValue, ProxyView, ScoreName, ScoreView
 from exporter.domain.units import Joules
-from exporter.proxy.calibration import Calibration, GroundScores, Key, Machine, from_json, to_json
-from exporter.proxy.calibrator import LEVELS, MEMORY_SAMPLES, Calibrator, Terms
+from exporter.proxy.calibration.calibration import Calibration, GroundScores, Key, Machine, from_json, to_json
+from exporter.proxy.calibration.calibrator import LEVELS, MEMORY_SAMPLES, Calibrator, Terms
 from exporter.proxy.proxies import TERMS
 from exporter.proxy.proxy import Coefficient, Features, Floats
 from tests.proxy.calibrations import DATE

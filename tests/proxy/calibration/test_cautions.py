@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from exporter.domain.readings import Method
-from exporter.proxy.calibration import Calibration, GroundScores, Key
-from exporter.proxy.cautions import cautions
+from exporter.proxy.calibration.calibration import Calibration, GroundScores, Key
+from exporter.proxy.calibration.cautions import cautions
 from tests.proxy.calibrations import CALIBRATION, STEP_MODEL
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)

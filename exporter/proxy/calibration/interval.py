@@ -1,7 +1,7 @@
 """How far an estimate may be off: a half-width in ln(energy / estimate) that nine of ten true values stay within.
 
 Theory of operation. A calibration holds how far its proxies were off when they predicted requests at the place where it
-was made, by concurrency (exporter/proxy/calibrator.py). That is nearly all that is needed, but for three things that no
+was made, by concurrency (calibrator.py). That is nearly all that is needed, but for three things that no
 residual can tell. The figures for these are MODELLED: they come from simulated servers, where every request's true
 energy is known (`python -m tests.bench.coverage --rules`), and every calibration gets them alike.
 
@@ -34,8 +34,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from exporter.domain.settings import PolicyName, ProxyName
-from exporter.proxy.calibration import ProxyCalibration, Spread
-from exporter.proxy.calibrator import ALONE
+from exporter.proxy.calibration.calibration import ProxyCalibration, Spread
+from exporter.proxy.calibration.calibrator import ALONE
 from exporter.proxy.proxy import Features, Floats
 
 NORMAL = 1.6449

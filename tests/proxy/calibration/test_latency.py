@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.proxy.latency import FULL, LEVELS, LatencyProfile, Level, level_of
+from exporter.proxy.calibration.latency import FULL, LEVELS, LatencyProfile, Level, level_of
 from exporter.proxy.proxy import Floats
 from tests.properties import PROPERTIES
 from tests.proxy.served import physics_of, profile

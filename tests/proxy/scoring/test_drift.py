@@ -6,8 +6,8 @@ from typing import Protocol
 import numpy as np
 import pytest
 
-from exporter.proxy.drift import Drift
 from exporter.proxy.proxy import Floats
+from exporter.proxy.scoring.drift import Drift
 
 SERIES = 50
 STEP = 500

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from exporter.domain.settings import ProxyName
 from exporter.domain.snapshot import Ground, ProxyView, ScoreView
 from exporter.proxy.proxy import Coefficient, Features, Floats, Proxy
-from exporter.proxy.samples import THINNED
-from exporter.proxy.scorer import Scorer
+from exporter.proxy.scoring.samples import THINNED
+from exporter.proxy.scoring.scorer import Scorer
 
 NAMES: tuple[ProxyName, ...] = ("time", "affine_time", "time_share", "tokens", "step_model", "peak")
 NOTHING = float("nan")

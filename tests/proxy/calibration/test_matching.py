@@ -8,8 +8,8 @@ from functools import cache
 import numpy as np
 import pytest
 
-from exporter.proxy.latency import LatencyProfile, Level
-from exporter.proxy.matching import MOST_TIMINGS, Ranking, Timings, rank
+from exporter.proxy.calibration.latency import LatencyProfile, Level
+from exporter.proxy.calibration.matching import MOST_TIMINGS, Ranking, Timings, rank
 from exporter.simulate.physics import FITS, Physics
 from tests.proxy.served import busy_run, physics_of, profile, quiet_run, timings
 

@@ -1,4 +1,4 @@
-"""How often matching is right, and how sure it was: `python -m tests.proxy.measure_matching`. SIMULATED servers.
+"""How often matching is right, and how sure it was: `python -m tests.bench.matching`. SIMULATED servers.
 
 Five published fits, with what they do not say drawn by chance, are calibrated in each of some worlds; in each world
 every one of them is timed from afar, under three loads, by few and many timings, over a network, on a machine whose
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from exporter.proxy.matching import CONFIDENT, Ranking, Timings, rank
+from exporter.proxy.calibration.matching import CONFIDENT, Ranking, Timings, rank
 from exporter.simulate.batching import Run
 from exporter.simulate.physics import FITS, Physics
 from tests.proxy.served import busy_run, physics_of, profile, quiet_run, timings

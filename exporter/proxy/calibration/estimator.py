@@ -2,7 +2,7 @@
 
 The proxy speaks that was off the least where the calibration was made, taking its company all in all. Another one may
 speak for a request of which it cannot, because the log does not tell what it needs, or of which its interval is more
-than twice as wide as the other's (exporter/proxy/interval.py says where the intervals come from): to take the narrowest
+than twice as wide as the other's (interval.py says where the intervals come from): to take the narrowest
 for each request would be to take those that are too narrow by chance. `peak`, which is no prediction, speaks only where
 a calibration has nothing else.
 """
@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exporter.domain.settings import ProxyName
-from exporter.proxy.calibration import Calibration
-from exporter.proxy.interval import half_width, usual_error
+from exporter.proxy.calibration.calibration import Calibration
+from exporter.proxy.calibration.interval import half_width, usual_error
 from exporter.proxy.proxies import predict_with
 from exporter.proxy.proxy import Features, Floats
 

@@ -1,0 +1,1 @@
+"""What proxies learned, made portable: calibrations, estimates with intervals, what hardware fits latencies."""
