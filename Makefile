@@ -16,13 +16,16 @@ section = @printf '\n== %s\n' "$(1)"
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint unit bench image clean
+.PHONY: help demo simulate test lint unit bench image clean
 
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 demo: $(MADE)/demo ## meter a real small model on this machine's CPU (ARGS=--keep: stay up to look at it)
 	@$(BIN)/llm-energy-exporter demo $(ARGS)
+
+simulate: $(MADE)/package ## meter SIMULATED GPUs under a simulated load (ARGS: see simulate --help)
+	@$(BIN)/llm-energy-exporter simulate $(ARGS)
 
 test: lint unit ## everything that has to hold before a commit is pushed
 
