@@ -92,8 +92,8 @@ class Student:
         """Go on from what was saved."""
         self.scorer.restore(books, samples.get("scores"))
         if samples:
-            self.calibrator.restore(samples["calibrator"])
-            self.latency.restore(samples["latency"])
+            self.calibrator.restore(samples.get("calibrator", {}))
+            self.latency.restore(samples.get("latency", {}))
 
 
 def _together(parts: Sequence[_Predicted]) -> _Predicted:

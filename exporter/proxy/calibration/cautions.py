@@ -38,14 +38,14 @@ def _of_its_age(calibration: Calibration, now: datetime) -> Iterator[str]:
 
 
 def _of_its_samples(calibration: Calibration) -> Iterator[str]:
-    proxies = calibration.proxies.values()
+    proxies = [proxy for name, proxy in calibration.proxies.items() if name != "peak"]  # it never learned anything
     grounds = [proxy.grounds for proxy in proxies]
     alone = max((each["isolated"].samples for each in grounds if "isolated" in each), default=0)
     windows = max((each["window"].samples for each in grounds if "window" in each), default=0)
     if alone < _FEW_ALONE:
-        yield f"only {alone} requests ran alone (at least {_FEW_ALONE} are wanted), so the meter hardly vouches for it"
+        yield f"of the {_FEW_ALONE} requests wanted only {alone} ran alone, so the meter hardly vouches for it"
     if windows < _FEW_WINDOWS:
-        yield f"it was tested on only {windows} windows of metered time (at least {_FEW_WINDOWS} are wanted)"
+        yield f"of the {_FEW_WINDOWS} windows of metered time wanted it was tested on only {windows}"
     metered = [one for each in grounds for name, one in each.items() if name != "request"]
     errors = [one.scores["mape"] for one in metered if "mape" in one.scores]
     if errors and min(errors) > _BAD_ERROR:

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 import pytest
 
 from exporter.domain.readings import Method
-from exporter.proxy.calibration.calibration import Calibration, GroundScores, Key
+from exporter.proxy.calibration.calibration import Calibration, GroundScores, Key, ProxyCalibration
 from exporter.proxy.calibration.cautions import cautions
+from exporter.proxy.proxy import Coefficient
 from tests.proxy.calibrations import CALIBRATION, STEP_MODEL
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
@@ -38,8 +39,8 @@ def test_one_from_the_future_is_no_less_odd() -> None:
 def test_few_metered_samples_are_counted_out() -> None:
     few = replace(STEP_MODEL, grounds={"isolated": GroundScores(3, {}), "window": GroundScores(5, {"mape": 0.01})})
     said = list(cautions(replace(CALIBRATION, proxies={"step_model": few}), NOW))
-    assert "only 3 requests ran alone" in said[0]
-    assert "only 5 windows" in said[1]
+    assert "only 3 ran alone" in said[0]
+    assert "tested on only 5" in said[1]
 
 
 def test_what_was_bad_where_it_was_made_is_called_bad() -> None:
@@ -54,3 +55,11 @@ def test_what_it_does_not_say_of_itself_is_named() -> None:
 def test_that_nothing_ever_overlapped_is_said() -> None:
     lonely = replace(STEP_MODEL, shared=())
     assert "no requests that overlapped" in only(replace(CALIBRATION, proxies={"step_model": lonely}))
+
+
+def test_what_the_power_limit_scores_counts_for_nothing() -> None:
+    peak = ProxyCalibration({"second": Coefficient(700.0, 0.0)}, grounds={"window": GroundScores(90, {"mape": 6.0})})
+    unscored = replace(STEP_MODEL, grounds={})
+    said = " ".join(cautions(replace(CALIBRATION, proxies={"peak": peak, "step_model": unscored}), NOW))
+    assert "best proxy" not in said
+    assert "tested on only 0" in said
