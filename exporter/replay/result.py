@@ -72,7 +72,7 @@ def as_text(result: Result) -> str:
         _books(result.snapshot.devices),
         _models(result.snapshot.models),
         _policies(result.policies),
-        side_by_side(result.standings, result.policies[0].policy, result.header.settings.scoring.window_seconds),
+        _standings(result),
         _warnings(result),
     )
     return "\n\n".join("\n".join(lines) for section in sections if (lines := list(section))) + "\n"
@@ -171,6 +171,11 @@ def _policies(policies: Sequence[PolicyResult]) -> Iterator[str]:
     yield "in force: requests shared by its own prices, the others by equal time."
     if len(policies) > 1:
         yield f"moved: of the joules, what goes to other requests than by {policies[0].policy}."
+
+
+def _standings(result: Result) -> Sequence[str]:
+    window_seconds = result.header.settings.scoring.window_seconds
+    return side_by_side(result.standings, result.policies[0].policy, window_seconds, result.snapshot.models)
 
 
 def _warnings(result: Result) -> Iterator[str]:

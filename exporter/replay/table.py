@@ -1,8 +1,9 @@
 """Policies and proxies side by side, as a table for a terminal: ground by ground, at most 100 columns, no colours."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from exporter.domain.snapshot import Ground, ScoreName
+from exporter.domain.readings import Method
+from exporter.domain.snapshot import Ground, ModelView, ScoreName
 from exporter.replay.comparison import Standing
 
 _NAME_WIDTH = 24
@@ -30,6 +31,7 @@ _COLUMNS: tuple[tuple[str, ScoreName, Callable[[float], str]], ...] = (
     ("Spearman", "spearman", _plain),
 )
 _WIDTH = 11
+_HELD_AGAINST: Mapping[Method, str] = {"measured": "metered", "estimated": "estimated", "simulated": "simulated"}
 READING = (
     "error: mean of |said - actual| / actual (MAPE); proxies said it before they knew. bias: of the sum, + too much.",
     "R2: 1 is perfect, below 0 the mean would do better. n: how many. -: not known.",
@@ -38,28 +40,41 @@ READING = (
 """What the columns mean."""
 
 
-def side_by_side(standings: Iterable[Standing], yardstick: str, window_seconds: float) -> list[str]:
+def side_by_side(
+    standings: Iterable[Standing], yardstick: str, window_seconds: float, models: Sequence[ModelView] = ()
+) -> list[str]:
     """One table a server and model.
 
     Args:
         standings: in the order of the rows.
         yardstick: the policy whose shares are ground `request`.
         window_seconds: how long windows were.
+        models: those compared, which know how their energy came to be known; a model that is not among them was
+            measured.
     """
     known = list(standings)
-    titles: dict[Ground, str] = {
-        "isolated": "of requests that ran alone: metered",
-        "window": f"of windows of {window_seconds:g} s: metered",
-        "request": f"of all requests: shares by policy {yardstick}*",
-    }
+    methods = {(view.server, view.model): tuple(view.energy) for view in models}
     lines = []
-    for server, model in dict.fromkeys((one.server, one.model) for one in known):
-        mine = [one for one in known if (one.server, one.model) == (server, model)]
-        lines += [f"{model} on {server}", _head()]
-        for ground, title in titles.items():
+    for place in dict.fromkeys((one.server, one.model) for one in known):
+        mine = [one for one in known if (one.server, one.model) == place]
+        lines += [f"{place[1]} on {place[0]}", _head()]
+        for ground, title in _titles(yardstick, window_seconds, _how(methods.get(place, ()))).items():
             lines += _block(title, [one for one in mine if one.ground == ground])
         lines.append("")
     return [*lines, *READING] if known else ["Nothing has settled: there is nothing to compare."]
+
+
+def _titles(yardstick: str, window_seconds: float, how: str) -> Mapping[Ground, str]:
+    return {
+        "isolated": f"of requests that ran alone: {how}",
+        "window": f"of windows of {window_seconds:g} s: {how}",
+        "request": f"of all requests: shares by policy {yardstick}*",
+    }
+
+
+def _how(methods: Sequence[Method]) -> str:
+    """What a meter said that was none is not called metered. Calibrated proxies are held against nothing."""
+    return " and ".join(_HELD_AGAINST[one] for one in methods if one in _HELD_AGAINST) or _HELD_AGAINST["measured"]
 
 
 def _head() -> str:

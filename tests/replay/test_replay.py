@@ -190,7 +190,10 @@ def test_simulated_and_estimated_energy_is_labelled(recording: Path, tmp_path: P
     head = json.loads(texts[0])
     head["devices"][0]["method"] = "simulated"
     write_lines(tmp_path / "r", [json.dumps(head), *texts[1:]])
-    assert "gpu0 SIMULATED" in printed(tmp_path / "r")
+    text = printed(tmp_path / "r")
+    assert "gpu0 SIMULATED" in text
+    assert "of windows of 5 s: simulated" in text
+    assert "windows of 5 s: metered" not in text
 
 
 def test_a_bug_in_the_pipeline_is_counted_and_replaying_goes_on(

@@ -1,9 +1,13 @@
 from collections.abc import Sequence
+from dataclasses import replace
 
+import pytest
+
+from exporter.domain.readings import Method
 from exporter.domain.snapshot import Ground
 from exporter.replay.comparison import Kind, Standing, standings_of
 from exporter.replay.table import READING, side_by_side
-from tests.metrics.examples import proxy_view, score_view
+from tests.metrics.examples import model_view, proxy_view, score_view
 
 
 def standing(kind: Kind, name: str, ground: Ground, samples: int = 3, model: str = "m", **scores: float) -> Standing:
@@ -35,6 +39,30 @@ def test_grounds_come_in_order_with_what_is_metered_first() -> None:
         "of requests that ran alone: metered",
         "of windows of 5 s: metered",
         "of all requests: shares by policy steps*",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("methods", "how"),
+    [
+        (["measured"], "metered"),
+        (["estimated"], "estimated"),
+        (["simulated"], "simulated"),
+        (["measured", "estimated"], "metered and estimated"),
+        (["measured", "time_proxy"], "metered"),
+    ],
+)
+def test_only_what_a_sensor_said_is_called_metered(methods: Sequence[Method], how: str) -> None:
+    [histogram] = model_view().energy.values()
+    models = [
+        replace(model_view(model="m"), energy=dict.fromkeys(methods, histogram)),
+        model_view(model="another"),
+    ]
+    standings = [standing("proxy", "peak", "isolated"), standing("proxy", "peak", "window")]
+    lines = side_by_side(standings, "steps", 60.0, models)
+    assert [line.strip() for line in lines if line.startswith("  of")] == [
+        f"of requests that ran alone: {how}",
+        f"of windows of 60 s: {how}",
     ]
 
 
