@@ -205,7 +205,7 @@ class Slices:
         in_decode = later[PRESENCE] + later[DECODING] + claims.context * later[CONTEXT]
         in_decode = in_decode + late_prefill * later[PREFILL] + decode * later[DECODE]
         in_prefill = early[PRESENCE] + early_prefill * early[PREFILL]
-        return Taken(np.maximum(in_prefill, 0.0), np.maximum(in_decode, 0.0))
+        return Taken(*(np.maximum(each, 0.0).astype(np.float64) for each in (in_prefill, in_decode)))
 
     def ripen(self, until: int, reserved: Reserved, floor_watts: Floats, *, exclude_static: bool) -> Floats:
         """Let slices up to `until` ripen: what nobody occupied of an occupied slice goes to idle.

@@ -5,6 +5,8 @@ from numpy.typing import NDArray
 
 from exporter.ledger.claims import Claims, Floats
 
+Cumulated = NDArray[np.longdouble]
+
 
 def rates(claims: Claims) -> tuple[Floats, Floats, Floats]:
     """Tokens a second: of prefill in the first phase, of prefill in the second where the first is empty, of decode."""
@@ -35,17 +37,21 @@ def _fall(columns: NDArray[np.intp], amounts: Floats, width: int) -> Floats:
     return np.bincount(columns, amounts, width + 1).astype(np.float64, copy=False)
 
 
-def cumulate(per_slice: Floats) -> Floats:
-    """Cumulated sum with a leading zero, along the last axis."""
-    total = np.zeros((*per_slice.shape[:-1], per_slice.shape[-1] + 1))
-    np.cumsum(per_slice, axis=-1, out=total[..., 1:])
+def cumulate(per_slice: Floats) -> Cumulated:
+    """Cumulated sum with a leading zero, along the last axis.
+
+    In the machine's longest floats: what is read off such a sum are differences, and behind a slice of huge values the
+    last digits of a double would be gone from them.
+    """
+    total = np.zeros((*per_slice.shape[:-1], per_slice.shape[-1] + 1), dtype=np.longdouble)
+    np.cumsum(per_slice, axis=-1, dtype=np.longdouble, out=total[..., 1:])
     return total
 
 
-def read(cumulated: Floats, columns: Floats) -> Floats:
+def read(cumulated: Cumulated, columns: Floats) -> Cumulated:
     """A cumulated sum at fractional columns, linear inside a slice. Shape (devices, requests)."""
     x = np.clip(columns, 0.0, cumulated.shape[-1] - 1)
     whole = np.minimum(x.astype(np.intp), cumulated.shape[-1] - 2)
     below = cumulated[..., whole]
-    value: Floats = below + (cumulated[..., whole + 1] - below) * (x - whole)
+    value: Cumulated = below + (cumulated[..., whole + 1] - below) * (x - whole)
     return value

@@ -111,7 +111,7 @@ def busy_joules(energy: Floats, presence: Floats, floor_watts: float, slice_seco
 def _integral(per_slice: Floats, claims: Claims, first: int, slice_seconds: float) -> Floats:
     total = cumulate(per_slice[None, :])
     start, end = (read(total, edge / slice_seconds - first)[0] for edge in (claims.start, claims.end))
-    inside: Floats = end - start
+    inside: Floats = (end - start).astype(np.float64)
     return inside
 
 
