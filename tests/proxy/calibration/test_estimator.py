@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from exporter.domain.settings import ProxyName
 from exporter.proxy.calibration.calibration import Calibration, GroundScores, ProxyCalibration, Spread
 from exporter.proxy.calibration.estimator import Estimates, Estimator, order_of
-from exporter.proxy.calibration.interval import EDGE_SECONDS, NORMAL, RULES, half_width
+from exporter.proxy.calibration.interval import (
+    EDGE_LOSS_SECONDS,
+    EDGE_NOISE_SECONDS,
+    NORMAL,
+    RULES,
+    half_width,
+    nine_tenths,
+)
 from exporter.proxy.proxy import Coefficient, Features
 from tests.proxy.calibrations import CALIBRATION, STEP_MODEL, TIME_SHARE
 
@@ -104,7 +111,20 @@ def test_another_speaks_only_where_it_is_much_surer() -> None:
 
 def test_an_interval_is_as_wide_as_the_meter_says_for_who_runs_alone() -> None:
     proxy = replace(STEP_MODEL, alone=(spread(1.0, 10**6, 0.01),), shared=(), grounds={})
-    assert width("step_model", proxy, 1.0) == pytest.approx(NORMAL * np.hypot(0.01, EDGE_SECONDS / 10.0), rel=1e-4)
+    own = np.sqrt(0.01**2 - (EDGE_NOISE_SECONDS / 10.0) ** 2)
+    assert width("step_model", proxy, 1.0) == pytest.approx(NORMAL * np.hypot(own, EDGE_LOSS_SECONDS / 10.0), rel=1e-4)
+
+
+def test_what_meters_lose_at_edges_remains_where_nothing_scatters() -> None:
+    proxy = replace(STEP_MODEL, alone=(spread(1.0, 10**6, 0.0),), shared=(), grounds={})
+    assert width("step_model", proxy, 1.0) == pytest.approx(EDGE_LOSS_SECONDS / 10.0, rel=1e-4)
+
+
+@pytest.mark.parametrize("scatter", [0.1, 0.3, 0.7, 0.99, 1.01, 1.5, 4.0])
+def test_nine_tenths_of_what_is_lost_one_way_and_scatters_lie_within(scatter: float) -> None:
+    off = 0.01 + 0.01 * scatter * np.random.default_rng(0).standard_normal(200_000)
+    within = np.abs(off) <= nine_tenths(np.array([0.01]), np.array([0.01 * scatter]))
+    assert within.mean() == pytest.approx(0.9, abs=0.01)
 
 
 @pytest.mark.parametrize(("samples", "least"), [(1, 0.5), (3, 0.16), (10, 0.015)])
