@@ -25,7 +25,7 @@ from exporter.clock import SystemClock
 from exporter.domain.errors import StateError
 from exporter.domain.events import Ignored, Used
 from exporter.domain.lines import Line
-from exporter.domain.readings import Method
+from exporter.domain.readings import worst_method
 from exporter.domain.snapshot import Health, LogView, Published, SettledRequest, Snapshot, SourceView
 from exporter.domain.units import Instant
 from exporter.pipeline.pipeline import SAMPLES, Pipeline
@@ -40,8 +40,6 @@ log = logging.getLogger(__name__)
 
 _STAGES = frozenset({"power", "requests", "ledger", "attribution", "pipeline", "metrics"})
 
-_DOUBTFUL: tuple[Method, ...] = ("simulated", "estimated")
-"""What one device of a source makes of all of it."""
 
 POLL_SECONDS = 0.1
 """Logs are polled most often: a line's own moment is often only known by when it was read."""
@@ -60,12 +58,10 @@ class PowerFeed:
     def view(self) -> SourceView:
         """How it is doing."""
         devices = self.sampler.source.devices
-        methods = {device.method for device in devices}
-        method: Method = next((one for one in _DOUBTFUL if one in methods), "measured")
         return SourceView(
             name=self.name,
             counter=any(device.has_counter for device in devices),
-            method=method,
+            method=worst_method(devices),
             interval_seconds=self.sampler.interval_seconds,
             call_seconds=self.sampler.call_seconds,
             up=self.sampler.up,

@@ -1,5 +1,6 @@
 """What power sources say: which devices there are, and one reading at a time."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,6 +9,8 @@ from exporter.domain.units import Instant, Joules, Watts
 DeviceKind = Literal["gpu", "cpu", "dram"]
 Method = Literal["measured", "estimated", "simulated", "time_proxy"]
 """How energy came to be known: by a sensor, by a model of one, by a simulation, or by a calibrated proxy."""
+_DOUBTFUL: tuple[Method, ...] = ("simulated", "estimated")
+"""The worst first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,18 @@ class Device:
     limit_watts: float | None = None
     driver: str = ""
     power_limit_watts: float | None = None
+
+
+def worst_method(devices: Iterable[Device]) -> Method:
+    """How the energy of all these together came to be known: what mixes methods is called by the worst of them."""
+    methods = {device.method for device in devices}
+    return next((method for method in _DOUBTFUL if method in methods), "measured")
+
+
+def together(watts: Sequence[float | None]) -> float | None:
+    """The sum of all these; None where there are none or one of them is not known."""
+    known = [each for each in watts if each is not None]
+    return sum(known) if known and len(known) == len(watts) else None
 
 
 @dataclass(frozen=True, slots=True)

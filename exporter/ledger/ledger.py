@@ -165,7 +165,7 @@ class Ledger:
             return
         reserved = slices.reserve(running(), first, stop)
         calm = quiet(slices.occupancy(reserved)[PRESENCE].sum(axis=0))
-        run = slice(first - slices.base, stop - slices.base)
+        run = slices.place(range(first, stop))
         for index, name in enumerate(group.devices):
             self.idle[name].learn(slices.energy[index, run], calm, self.slice_seconds)
         self._idle_until[group.devices] = stop - GUARD_SLICES

@@ -95,6 +95,10 @@ class Slices:
         """The instant at which this slice begins."""
         return number * self.slice_seconds
 
+    def place(self, numbers: range) -> slice:
+        """Where these slices are in the arrays."""
+        return slice(numbers.start - self.base, numbers.stop - self.base)
+
     def begin_at(self, closed: int, ripe: int, reached: int) -> None:
         """Begin anew, with empty slices, where others left off."""
         self.base = self.closed = self.touched = self.reached = closed

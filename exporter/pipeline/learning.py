@@ -37,7 +37,7 @@ class Windows:
 
     def _cut(self, first: int, stop: int, count: int) -> Iterator[Window]:
         group, lane = self._places[0]
-        here = scene(group.slices.amounts[:, lane, _run(group, first, stop)], self._ledger.slice_seconds)
+        here = scene(group.slices.amounts[:, lane, group.slices.place(range(first, stop))], self._ledger.slice_seconds)
         strangers = sum((others(group, lane, first, stop) for group, lane in self._places), np.zeros(stop - first))
         joules = sum((_energy(group, first, stop) for group, _ in self._places), np.zeros(stop - first))
         rate = step_rate(here)
@@ -76,19 +76,15 @@ def scene(amounts: Floats, slice_seconds: float) -> Scene:
     )
 
 
-def _run(group: Group, first: int, stop: int) -> slice:
-    return slice(first - group.slices.base, stop - group.slices.base)
-
-
 def others(group: Group, lane: int, first: int, stop: int) -> Floats:
     """Presence of other servers in slices [first, stop) of the group: request-seconds of shape (slices,)."""
-    run = _run(group, first, stop)
+    run = group.slices.place(range(first, stop))
     presence = group.slices.amounts[PRESENCE, :, run]
     company: Floats = presence.sum(axis=0) - presence[lane]
     return np.where(company > 1e-9, company, 0.0)
 
 
 def _energy(group: Group, first: int, stop: int) -> Floats:
-    run = _run(group, first, stop)
+    run = group.slices.place(range(first, stop))
     joules: Floats = group.slices.energy[:, run].sum(axis=0)
     return joules

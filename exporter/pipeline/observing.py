@@ -65,7 +65,7 @@ class Observer:
     def busy(self, group: Group, numbers: range, presence: Floats) -> Floats:
         """Busy energy of all the group's devices in each of these slices: joules of shape (slices,)."""
         slices = group.slices
-        run = slice(numbers.start - slices.base, numbers.stop - slices.base)
+        run = slices.place(numbers)
         total = np.zeros(len(numbers))
         for index, name in enumerate(group.devices):
             floor = self._ledger.idle[name].watts or 0.0

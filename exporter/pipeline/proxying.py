@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from exporter.domain.readings import Device
+from exporter.domain.readings import together
 from exporter.domain.settings import ProxyName, Settings
 from exporter.domain.snapshot import ProxyView
 from exporter.ledger.claims import Floats
-from exporter.ledger.ledger import Group, Ledger
+from exporter.ledger.ledger import Ledger
 from exporter.ledger.slices import PRESENCE
 from exporter.pipeline import booking
 from exporter.pipeline.booking import Bookings
@@ -55,8 +55,8 @@ class Proxying:
         self._observer = observer
         self._names = settings.proxies
         self._places = list(ledger.serving(server))
-        self._limit_watts = _limit_watts(
-            [ledger.meters[name].device for group, _ in self._places for name in group.devices]
+        self._limit_watts = together(
+            [ledger.meters[name].device.limit_watts for group, _ in self._places for name in group.devices]
         )
         row_seconds = min(_ROW_SECONDS, settings.scoring.window_seconds / _LEAST_ROWS)
         self._slices_a_row = max(round(row_seconds / ledger.slice_seconds), 1)
@@ -128,7 +128,7 @@ class Proxying:
 
     def _score(self, scorer: Scorer, table: Mapping[str, Floats], numbers: range) -> None:
         group, lane = self._places[0]
-        held = group.slices.amounts[:, lane, _run(group, numbers)]
+        held = group.slices.amounts[:, lane, group.slices.place(numbers)]
         shared, steps = (self._rows(worth * held[PRESENCE]) for worth in sharing(held, self._ledger.slice_seconds))
         known = {name: table[name] for name in (*booking.EVENLY, *booking.EARLY, *booking.LATER)}
         told = np.where(np.isnan(known["decode_tokens"]), np.nan, steps)
@@ -156,7 +156,7 @@ class Proxying:
         if not self._places:
             return np.zeros(len(numbers))
         group, lane = self._places[0]
-        presence: Floats = group.slices.amounts[PRESENCE, lane, _run(group, numbers)]
+        presence: Floats = group.slices.amounts[PRESENCE, lane, group.slices.place(numbers)]
         return presence
 
     def _busy(self, numbers: range) -> Floats:
@@ -201,14 +201,3 @@ class Proxying:
             self.student(model).restore(saved, samples.get(model, {}))
         if books["row_seconds"] == self._row_seconds:
             self._scored_until = self._window_after(books["scored_until"])
-
-
-def _run(group: Group, numbers: range) -> slice:
-    return slice(numbers.start - group.slices.base, numbers.stop - group.slices.base)
-
-
-def _limit_watts(devices: Sequence[Device]) -> float | None:
-    """What all these can draw together at most; None where one of them does not say."""
-    limits = [device.limit_watts for device in devices]
-    known = [limit for limit in limits if limit is not None]
-    return sum(known) if known and len(known) == len(limits) else None

@@ -10,7 +10,7 @@ import numpy as np
 from exporter.attribution.policies import POLICIES
 from exporter.attribution.policy import AttributionPolicy, coefficients
 from exporter.domain.events import Completed
-from exporter.domain.readings import Device, Method
+from exporter.domain.readings import Device, worst_method
 from exporter.domain.settings import PolicyName, ProxyName, ServerSettings, Settings
 from exporter.domain.snapshot import ServerView, SettledRequest
 from exporter.domain.units import Joules
@@ -28,8 +28,6 @@ from exporter.proxy.calibration.calibrator import Terms
 from exporter.proxy.calibration.estimator import Estimates, Estimator
 from exporter.proxy.proxy import Features
 
-_METHODS: tuple[Method, ...] = ("simulated", "estimated")
-"""The worst first: what mixes methods is called by the worst of them."""
 _MOST_MODELS = 100
 _UNKNOWN_MODEL = "unknown"
 _OTHER_MODEL = "other"
@@ -249,12 +247,6 @@ def estimated(settled: Sequence[SettledRequest], estimates: Estimates) -> list[S
         else one
         for index, (one, joules) in enumerate(zip(settled, estimates.joules.tolist(), strict=True))
     ]
-
-
-def worst_method(devices: Sequence[Device]) -> Method:
-    """How the energy of all these together came to be known."""
-    methods = {device.method for device in devices}
-    return next((method for method in _METHODS if method in methods), "measured")
 
 
 def _first_token_seconds(news: Completed) -> float | None:

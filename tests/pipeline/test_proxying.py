@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 
 from exporter.domain.events import Completed
-from exporter.domain.readings import CounterReading, Device, ReadFailure
+from exporter.domain.readings import CounterReading, Device, ReadFailure, worst_method
 from exporter.domain.settings import ProxyName, RequestSettings, ScoringSettings, ServerSettings, Settings
 from exporter.domain.snapshot import Ground, ProxyView, ScoreName, ScoreView, SettledRequest
 from exporter.domain.units import Instant, Joules, later
 from exporter.pipeline.pipeline import Pipeline
-from exporter.pipeline.server import worst_method
 from exporter.proxy.calibration.calibration import Calibration, Machine
 from exporter.simulate.batching import Run
 from tests.pipeline.telling import AFTER_SECONDS, SERVER, Told, counters, gpus, hear, settings, tell

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any, get_args
 
 from exporter.domain.errors import CalibrationError
-from exporter.domain.readings import Device, Method
+from exporter.domain.readings import Device, Method, together
 from exporter.domain.settings import PolicyName, ProxyName
 from exporter.domain.snapshot import Ground, ScoreName
 from exporter.proxy.calibration.document import LONGEST_TEXT, Place, parse
@@ -60,8 +60,6 @@ def key_of(model: str, about: Mapping[str, str], devices: Sequence[Device]) -> K
         devices: those that serve it. Where there are GPUs the host's parts do not name the hardware.
     """
     parts = [device for device in devices if device.kind == "gpu"] or list(devices)
-    limits = [device.power_limit_watts for device in parts]
-    known = [limit for limit in limits if limit is not None]
     return Key(
         model=_printable(model),
         gpu=_several(device.model or device.kind for device in parts),
@@ -69,7 +67,7 @@ def key_of(model: str, about: Mapping[str, str], devices: Sequence[Device]) -> K
         engine=about.get("engine", ""),
         dtype=about.get("dtype", ""),
         parallelism=about.get("parallelism", ""),
-        power_limit_watts=sum(known) if known and len(known) == len(limits) else None,
+        power_limit_watts=together([device.power_limit_watts for device in parts]),
         driver=_several(device.driver for device in parts),
     )
 
