@@ -7,28 +7,8 @@ to be told to log is in `SETUP`.
 from collections.abc import Mapping
 from typing import Any
 
-INFERENCE_ENDPOINTS = (
-    "/completions",
-    "/completion",
-    "/chat/completions",
-    "/responses",
-    "/messages",
-    "/generate",
-    "/generate_stream",
-    "/embeddings",
-    "/embedding",
-    "/embed",
-    "/rerank",
-    "/score",
-    "/classify",
-    "/pooling",
-    "/infill",
-    "/invocations",
-    "/infer",
-    "/api/chat",
-    "/audio/transcriptions",
-    "/audio/translations",
-)
+from exporter.requests.access import INFERENCE_ENDPOINTS
+
 _INFERENCE = {"suffix": list(INFERENCE_ENDPOINTS)}
 
 PROFILES: Mapping[str, Mapping[str, Any]] = {

@@ -41,6 +41,7 @@ from exporter.domain.events import (
     Used,
 )
 from exporter.domain.lines import Line
+from exporter.requests.access import access
 from exporter.requests.reader import RequestReader
 from exporter.requests.stamps import Moment, Stamp, iso_stamps, moment, month_day_stamps, time_zone
 
@@ -74,7 +75,6 @@ _GENERATED = re.compile(r"Generated response (\S+?)( \(streaming (?:delta|comple
 _FINISHED = re.compile(r"Finished request (\S+)\.\s*$")
 _ABORTED = re.compile(r"Aborted requests?(?:\(s\))? (.+)\.\s*$", re.DOTALL)
 _CLOSED = re.compile(r"Request (\S+) (aborted\.|failed\b)")
-_ACCESS = re.compile(r'\S+ - "([A-Z]+) (\S+) HTTP/[\d.]+" (\d{3})')
 _UVICORN = re.compile(r"(?:\([^()]{1,64} pid=\d+\) )?[A-Z]+: +")
 _ENGINE_SUFFIX = re.compile(r"-[0-9a-f]{8}$")
 _SAMPLE_PREFIX = re.compile(r"^\d+_")
@@ -86,23 +86,6 @@ _RESTARTS = (
     (1, re.compile(r"Started server process \[")),
 )
 """What a start prints, the surest first: several API servers or engines may repeat the others at any time."""
-
-_ENDPOINTS = (
-    "/completions",
-    "/chat/completions",
-    "/chat/completions/batch",
-    "/responses",
-    "/messages",
-    "/generate",
-    "/embeddings",
-    "/pooling",
-    "/score",
-    "/rerank",
-    "/classify",
-    "/invocations",
-    "/audio/transcriptions",
-    "/audio/translations",
-)
 
 _NOTHING_NEW = Ignored("repeat")
 _DELTA = Ignored("delta")
@@ -258,17 +241,16 @@ class VllmReader:
         return self._end([id_], stamp, line, _outcome(reason), "abort" if reason.startswith("abort") else "finish")
 
     def _access(self, message: str, stamp: object, line: Line) -> Heard:
-        found = _ACCESS.match(message)
+        found = access(message)
         if found is None:
             return self._other(message, stamp, line)
-        method, path, status = found.groups()
-        if method != "POST" or not path.partition("?")[0].endswith(_ENDPOINTS):
+        if not found.asks_inference:
             return _OTHER_ENDPOINT
         if self._logs_requests:
             return _ACCESS_LINE
         self._fresh = False
         when = self._moment(stamp, line)
-        return Used((Counted(when.at if when else line.not_after, "ok" if status < "400" else "error"),))
+        return Used((Counted(when.at if when else line.not_after, "ok" if found.status < 400 else "error"),))
 
     def _restarted(self, rank: int, when: Moment | None) -> Heard:
         if rank < self._restart_rank or self._fresh:
