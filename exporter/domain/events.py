@@ -17,13 +17,20 @@ again, or its server starting anew."""
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A request began to occupy the server: execution where the source can tell, else arrival."""
+    """A request began to occupy the server: execution where the source can tell, else arrival.
+
+    Attributes:
+        tenant: who is to be billed, if the source was told to say so: a header's value, or a hash of the API key.
+        trace_id: of the W3C trace that it belongs to, 32 hex digits.
+    """
 
     id: str
     at: Instant
     uncertainty: float = 0.0
     model: str | None = None
     prompt_tokens: int | None = None
+    tenant: str | None = None
+    trace_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,7 @@ class Completed:
     Attributes:
         start: when it began to occupy the server: execution where known, else arrival.
         queued_seconds: time between arrival and `start`, where both are known.
+        tenant, trace_id: as in Started.
     """
 
     id: str
@@ -77,6 +85,8 @@ class Completed:
     prompt_tokens: int | None = None
     cached_tokens: int | None = None
     output_tokens: int | None = None
+    tenant: str | None = None
+    trace_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

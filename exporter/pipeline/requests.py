@@ -420,4 +420,6 @@ def _join(running: Running, event: Ended) -> Completed:
         prompt_tokens=event.prompt_tokens if event.prompt_tokens is not None else start.prompt_tokens,
         cached_tokens=event.cached_tokens,
         output_tokens=event.output_tokens,
+        tenant=start.tenant,
+        trace_id=start.trace_id,
     )

@@ -15,7 +15,7 @@ from exporter.recording.format import FIELDS, KINDS, GarbledError, Ticks
 _NUMBER = frozenset({int, float})
 _FITS: Mapping[str, Callable[[Any], bool]] = {
     "id": lambda value: type(value) is str,
-    "model": lambda value: type(value) in {str, NoneType},
+    **dict.fromkeys(("model", "tenant", "trace_id"), lambda value: type(value) in {str, NoneType}),
     "outcome": lambda value: value in get_args(Outcome),
     "closing": lambda value: value in get_args(Closing),
     **dict.fromkeys(
