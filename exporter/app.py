@@ -15,7 +15,9 @@ from exporter.domain.readings import Device
 from exporter.domain.settings import ServerSettings, Settings
 from exporter.domain.snapshot import SettledRequest, Snapshot
 from exporter.domain.units import Instant
-from exporter.engine import Engine, LogFeed, PowerFeed
+from exporter.engine import Engine, PowerFeed
+from exporter.feeds.feed import Feed
+from exporter.feeds.logs import LogFeed
 from exporter.pipeline.pipeline import Pipeline
 from exporter.pipeline.server import serves
 from exporter.power.sampler import Sampler
@@ -140,10 +142,10 @@ def assemble(settings: Settings, opened: Sequence[Opened], clock: SystemClock, t
         PowerFeed(each.name, Sampler(each.source, settings.power.interval_seconds, clock), each.refusals)
         for each in opened
     ]
-    logs = [_log_feed(server) for server in settings.servers]
+    feeds = [_feed(server) for server in settings.servers]
     for each in opened:
         _announce(each)
-    engine = Engine(pipeline, power, logs, clock, store)
+    engine = Engine(pipeline, power, feeds, clock, store)
     if tape is not None:
         engine.recording_failures = lambda: tape.failures
     return engine
@@ -167,8 +169,8 @@ def _check_devices(settings: Settings, devices: Sequence[Device]) -> None:
             raise ConfigError(f"servers[{index}].gpus", f"{list(server.gpus)} names none of the devices here: {known}")
 
 
-def _log_feed(server: ServerSettings) -> LogFeed:
-    requests = server.requests
+def _feed(server: ServerSettings) -> Feed:
+    (requests,) = server.requests
     arrival = open_arrival(requests.path, start_at=requests.start_at)
     return LogFeed(server.name, arrival, READERS[requests.source].build(requests.options, requests.timezone))
 

@@ -1,8 +1,8 @@
 """The engine: the one task that feeds the pipeline at its own pace and makes its books durable.
 
-    ten times a second   logs are read, and what they say goes into the pipeline
+    ten times a second   feeds are polled, and what they tell goes into the pipeline
     once a second        readings go into the pipeline, and time advances
-    every five seconds   a checkpoint: books, log offsets and readers' memories in one transaction
+    every five seconds   a checkpoint: books, feeds' places and memories in one transaction
 
 With a state directory, what is published is what is durable: the counters that a scraper saw are never taken back by a
 crash, and what happened after the last checkpoint is read again from counter and log. Without one, the latest is shown.
@@ -16,33 +16,32 @@ import resource
 import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from exporter import __version__
 from exporter.clock import SystemClock
 from exporter.domain.errors import StateError
-from exporter.domain.events import Ignored, Used
-from exporter.domain.lines import Line
 from exporter.domain.readings import worst_method
-from exporter.domain.snapshot import Health, LogView, Published, SettledRequest, Snapshot, SourceView
+from exporter.domain.snapshot import Health, Published, SettledRequest, Snapshot, SourceView
 from exporter.domain.units import Instant
+from exporter.feeds.feed import Feed
 from exporter.pipeline.pipeline import SAMPLES, Pipeline
 from exporter.power.sampler import Sampler
 from exporter.proxy.calibration import saved
 from exporter.proxy.calibration.calibration import Calibration, Machine
-from exporter.requests.arrival import Arrival
-from exporter.requests.reader import RequestReader
 from exporter.state import StateStore
 
 log = logging.getLogger(__name__)
 
-_STAGES = frozenset({"power", "requests", "ledger", "attribution", "pipeline", "metrics"})
+_STAGES = frozenset(
+    {"power", "feeds", "requests", "ledger", "attribution", "regression", "proxy", "pipeline", "recording", "metrics"}
+)
 
 
 POLL_SECONDS = 0.1
-"""Logs are polled most often: a line's own moment is often only known by when it was read."""
+"""Feeds are polled most often: a line's own moment is often only known by when it was read."""
 ADVANCE_SECONDS = 1.0
 CHECKPOINT_SECONDS = 5.0
 
@@ -69,41 +68,6 @@ class PowerFeed:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class LogFeed:
-    """One server's log being read."""
-
-    server: str
-    arrival: Arrival
-    reader: RequestReader
-    lines: Counter[tuple[str, str]] = field(default_factory=Counter)
-    told: dict[str, str] = field(default_factory=dict)
-
-    def tell_problems(self) -> None:
-        """Say in our own log what keeps a file from being read: once, and again if it comes back."""
-        problems = self.arrival.tally.problems
-        for path in self.told.keys() - problems.keys():
-            del self.told[path]
-        for path, why in problems.items():
-            if self.told.get(path) != why:
-                log.warning("log of server %s: %s: %s", self.server, path, why)
-        self.told.update(problems)
-
-    def view(self) -> LogView:
-        """How it is going."""
-        tally = self.arrival.tally
-        dropped = Counter({("dropped", reason): count for reason, count in tally.dropped.items()})
-        return LogView(
-            server=self.server,
-            lines=dict(self.lines + dropped),
-            files=tally.files,
-            bytes=tally.bytes,
-            rotations=tally.rotations,
-            lag_bytes=tally.lag_bytes,
-            problems=dict(tally.problems),
-        )
-
-
 class Engine:
     """Feeds a pipeline from sources and logs until stopped.
 
@@ -116,13 +80,13 @@ class Engine:
         self,
         pipeline: Pipeline,
         power: Sequence[PowerFeed],
-        logs: Sequence[LogFeed],
+        feeds: Sequence[Feed],
         clock: SystemClock,
         store: StateStore | None,
     ) -> None:
         self.pipeline = pipeline
         self._power = power
-        self._logs = logs
+        self._feeds = feeds
         self._clock = clock
         self._store = store
         self._saved: set[str] = set()
@@ -144,12 +108,10 @@ class Engine:
         stored = self._store.load()
         self._saved = set(stored)
         self.pipeline.restore({key: value for key, value in stored.items() if not key.startswith("log|")})
-        for feed in self._logs:
+        for feed in self._feeds:
             memory = stored.get(f"log|{feed.server}")
             if memory is not None:
-                saved = json.loads(memory)
-                feed.arrival.restore(saved["arrival"])
-                feed.reader.restore(saved["reader"])
+                feed.restore(json.loads(memory))
         self._durable = self.pipeline.snapshot(self._began)
 
     async def run(self) -> None:
@@ -190,7 +152,7 @@ class Engine:
 
     def _round(self) -> bool:
         now = self._clock.now()
-        behind = self._read_logs(now)
+        behind = self._hear(now)
         if now - self._advanced >= ADVANCE_SECONDS:
             self._advance(now)
         if now - self._checkpointed >= CHECKPOINT_SECONDS:
@@ -199,7 +161,7 @@ class Engine:
 
     def _last_round(self) -> bool:
         now = self._clock.now()
-        behind = self._read_logs(now)
+        behind = self._hear(now)
         self._advance(now)
         self._checkpoint(now, last=True)
         return behind
@@ -214,41 +176,31 @@ class Engine:
         """Let go of sources, logs and state. `run` does so by itself; this is for an engine that never ran."""
         for feed in self._power:
             feed.sampler.stop()
-        for log_feed in self._logs:
-            log_feed.arrival.close()
+        for each in self._feeds:
+            each.close()
         if self._store is not None:
             self._store.close()
 
     # --- what flows ------------------------------------------------------------------------------------------------
 
-    def _read_logs(self, now: Instant) -> bool:
-        """Read what the logs have; returns whether some have more."""
+    def _hear(self, now: Instant) -> bool:
+        """Hear what is told of requests; returns whether some feed has more."""
         offset = None if self._clock.look() else self._clock.wall_offset()
-        for feed in self._logs:
-            for line in feed.arrival.poll(now, offset):
-                self._hear(feed, line)
-            until = now if feed.arrival.ended else feed.arrival.caught_up_at
+        for feed in self._feeds:
+            for told in feed.poll(now, offset):
+                self.pipeline.receive_event(feed.server, told.event, told.heard_at)
+            until = feed.heard_until(now)
             if until is not None:
                 self.pipeline.receive_progress(feed.server, until)
-        return any(not feed.arrival.caught_up for feed in self._logs)
-
-    def _hear(self, feed: LogFeed, line: Line) -> None:
-        heard = feed.reader.feed(line)
-        if not isinstance(heard, Used):
-            feed.lines["ignored" if isinstance(heard, Ignored) else "dropped", heard.reason] += 1
-            return
-        feed.lines["used", ""] += 1
-        live = line.not_after if line.not_before > float("-inf") else None
-        for event in heard.events:
-            self.pipeline.receive_event(feed.server, event, live)
+        return any(feed.behind for feed in self._feeds)
 
     def _advance(self, now: Instant) -> None:
         self._advanced = now
         for feed in self._power:
             for reading in feed.sampler.drain():
                 self.pipeline.receive_reading(reading)
-        for log_feed in self._logs:
-            log_feed.tell_problems()
+        for each in self._feeds:
+            each.tell_problems()
         self.on_settled(self.pipeline.advance(now))
 
     def _checkpoint(self, now: Instant, *, last: bool = False) -> None:
@@ -258,9 +210,8 @@ class Engine:
         changes = self.pipeline.checkpoint(self._saved, last=last)
         if SAMPLES in changes:
             changes[saved.ENTRY] = saved.pack(self.calibrations())
-        for feed in self._logs:
-            memory = {"arrival": feed.arrival.snapshot(), "reader": feed.reader.snapshot()}
-            changes[f"log|{feed.server}"] = json.dumps(memory).encode()
+        for feed in self._feeds:
+            changes[f"log|{feed.server}"] = json.dumps(feed.snapshot()).encode()
         try:
             self._store.save(changes)
         except StateError as error:
@@ -305,7 +256,7 @@ class Engine:
             checkpoint_failures=self._checkpoint_failures,
             recording_failures=self.recording_failures(),
             sources=tuple(feed.view() for feed in self._power),
-            logs=tuple(feed.view() for feed in self._logs),
+            logs=tuple(feed.view() for feed in self._feeds),
             faults=dict(self._faults),
         )
 

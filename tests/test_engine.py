@@ -62,7 +62,7 @@ def engine_on(world: World, log: Path, state: Path | None) -> Engine:
     clock = SystemClock(wall=lambda: world.wall, steady=lambda: world.steady)
     requests = RequestSettings("jsonl", path=(str(log),), start_at="beginning", options=FIELDS)
     settings = Settings(
-        servers=(ServerSettings("chat", requests),),
+        servers=(ServerSettings("chat", (requests,)),),
         attribution=AttributionSettings(horizon_seconds=30.0),
         state_dir=str(state) if state is not None else None,
     )

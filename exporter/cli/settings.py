@@ -54,8 +54,8 @@ def settings_from(options: argparse.Namespace) -> Settings:
 def _from_flags(options: argparse.Namespace) -> Settings:
     chosen = reader_options(options)
     READERS[options.source].build(chosen, None)
-    requests = RequestSettings(options.source, path=(options.log or "-",), options=chosen)
-    return Settings(servers=(ServerSettings("llm", requests, model=options.model),))
+    requests = RequestSettings(options.source, path=(options.log,) if options.log else (), options=chosen)
+    return Settings(servers=(ServerSettings("llm", (requests,), model=options.model),))
 
 
 def _from_file(options: argparse.Namespace) -> Settings:

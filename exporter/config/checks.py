@@ -7,7 +7,15 @@ from exporter.config import quantities
 from exporter.config.problems import ConfigErrors, suggestion
 from exporter.config.sections import Check
 from exporter.domain.errors import ConfigError
-from exporter.domain.settings import AttributionSettings, CpuEstimate, PowerSettings, RequestSettings, Settings
+from exporter.domain.settings import (
+    TOLD_OVER_HTTP,
+    AttributionSettings,
+    CpuEstimate,
+    KubernetesLog,
+    PowerSettings,
+    RequestSettings,
+    Settings,
+)
 
 ReaderCheck = Callable[[Mapping[str, Any], str | None], object]
 """Checks a reader's own options, given the time zone: raises ConfigError with a path relative to `requests`."""
@@ -15,7 +23,7 @@ ReaderCheck = Callable[[Mapping[str, Any], str | None], object]
 Readers = Mapping[str, ReaderCheck]
 """Every request reader there is, by name."""
 
-_REQUEST_KEYS = ("source", "path", "start", "timezone")
+_REQUEST_KEYS = ("source", "path", "start", "timezone", "kubernetes")
 _MOST_SLICES = 1_000_000  # of 8 bytes, a few times per device: beyond this, memory is the surprise
 _SAME_ENERGY = frozenset({"rapl", "cpu"})
 
@@ -39,6 +47,28 @@ def _as_written(error: ConfigError, requests: RequestSettings) -> ConfigError:
     path = error.path.removeprefix("options").removeprefix(".")
     meant_ours = path in requests.options and "did you mean" not in error.problem
     return ConfigError(path, error.problem + (suggestion(path, _REQUEST_KEYS) if meant_ours else ""))
+
+
+def one_way_in(requests: RequestSettings) -> Iterator[ConfigError]:
+    """A log comes from files or from the Kubernetes API; what is told over HTTP comes from neither."""
+    if requests.source == "proxy":
+        for key in ("path", "kubernetes"):
+            if getattr(requests, key):
+                yield ConfigError(key, "leave it out: source `proxy` sees the requests themselves and reads no log")
+    elif requests.path and requests.kubernetes:
+        yield ConfigError("kubernetes", "leave out `path`, or this: a log comes from files or from the Kubernetes API")
+
+
+def pod_or_selector(log: KubernetesLog) -> Iterator[ConfigError]:
+    """One of the two says which pods are meant."""
+    if (log.pod is None) == (log.selector is None):
+        yield ConfigError("pod", "name a `pod`, or give a `selector` that finds it: one of the two")
+
+
+def reads_standard_input(requests: RequestSettings) -> bool:
+    """Whether this is told on standard input: it is named, or nothing is for a source that is read as a log."""
+    nothing = not requests.path and requests.kubernetes is None and requests.source not in TOLD_OVER_HTTP
+    return nothing or "-" in requests.path
 
 
 def idle_below_max(cpu: CpuEstimate) -> Iterator[ConfigError]:
@@ -83,7 +113,12 @@ def names_are_unique(settings: Settings) -> Iterator[ConfigError]:
 
 def standard_input_is_read_once(settings: Settings) -> Iterator[ConfigError]:
     """What one reader took from it, another never sees."""
-    readers = [index for index, server in enumerate(settings.servers) if "-" in server.requests.path]
+    readers = [
+        index
+        for index, server in enumerate(settings.servers)
+        for requests in server.requests
+        if reads_standard_input(requests)
+    ]
     for index in readers[1:]:
         yield ConfigError(
             f"servers[{index}].requests.path",

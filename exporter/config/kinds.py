@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from exporter.config.problems import Problems, inside, shown, suggestion
@@ -64,10 +65,16 @@ class Scalar:
 
 @dataclass(frozen=True, slots=True)
 class Many:
-    """A list; one value alone stands for a list of one. `all_word` is a word that may stand for the whole list."""
+    """A list; one value alone stands for a list of one.
+
+    Attributes:
+        all_word: a word that may stand for the whole list.
+        none: what having none means, for the documentation.
+    """
 
     item: Kind
     all_word: str | None = None
+    none: str = "none"
 
     @property
     def word(self) -> str:
@@ -100,7 +107,9 @@ class Many:
 
     def show(self, value: Any) -> str:
         """A value of the settings as the file would say it."""
-        return str(value) if isinstance(value, str) else ", ".join(self.item.show(item) for item in value)
+        if isinstance(value, str):
+            return value
+        return ", ".join(self.item.show(item) for item in value) or self.none
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +257,46 @@ def number(allowed: str = "a number above 0", *, zero: bool = False) -> Scalar:
         return bounded(float(value), 0.0 if zero else math.ulp(0.0), math.inf)
 
     return Scalar("number", allowed, finite(convert), lambda value: f"{value:g}")
+
+
+def whole(lower: int, upper: int) -> Scalar:
+    """A whole number between two others."""
+
+    def convert(value: Any) -> int:
+        if type(value) is not int or not lower <= value <= upper:
+            raise UnfitError
+        return value
+
+    return Scalar("whole number", f"a whole number from {lower} to {upper}", convert)
+
+
+def truth() -> Scalar:
+    """Yes or no."""
+
+    def convert(value: Any) -> bool:
+        if type(value) is not bool:
+            raise UnfitError
+        return value
+
+    return Scalar("`true` or `false`", "`true` or `false`", convert, lambda value: str(value).lower())
+
+
+def url() -> Scalar:
+    """Where something answers over HTTP."""
+    plain = text()
+
+    def convert(value: Any) -> str:
+        named: str = plain.convert(value)
+        try:
+            parts = urlsplit(named)
+            good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            good = False
+        if not good or " " in named:
+            raise UnfitError
+        return named
+
+    return Scalar("URL", "an http:// or https:// URL", convert, lambda value: value or "none")
 
 
 def gpu() -> Scalar:

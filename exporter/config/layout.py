@@ -11,6 +11,8 @@ from exporter.domain.settings import (
     BucketSettings,
     CpuEstimate,
     IdleRule,
+    KubernetesLog,
+    LabelSettings,
     PolicyName,
     PowerSettings,
     PowerSourceName,
@@ -20,6 +22,7 @@ from exporter.domain.settings import (
     ServerSettings,
     Settings,
     StartAt,
+    TenantSettings,
 )
 
 LATER_READERS = (
@@ -30,6 +33,15 @@ LATER_READERS = (
 
 ABOUT = ("engine", "dtype", "parallelism")
 """What of a server only its operator knows."""
+
+_STATE_DIR = kinds.Scalar("directory", "a directory", kinds.text().convert, lambda value: value or "nothing is kept")
+_URL = kinds.url()
+_CALIBRATION = kinds.Scalar("file", "a file", kinds.text().convert, lambda value: value or "none")
+
+
+def _optional(allowed: str, otherwise: str = "none") -> kinds.Scalar:
+    return kinds.Scalar("text", allowed, kinds.text().convert, lambda value: value or otherwise)
+
 
 POWER_CPU = Section(
     CpuEstimate,
@@ -114,6 +126,42 @@ BUCKETS = Section(
     ),
 )
 
+TENANT = Section(
+    TenantSettings,
+    (
+        Key("header", _optional("an HTTP header's name"), "the request header that names the tenant"),
+        Key("api_key", kinds.truth(), "tell tenants apart by a hash of their API key, where there is no such header"),
+        Key("max", kinds.whole(1, 10_000), "so many tenants on a server; those after them are `other`"),
+    ),
+)
+LABELS = Section(LabelSettings, (Key("tenant", TENANT, "who is billed, where a source sees it"),))
+
+KUBERNETES = Section(
+    KubernetesLog,
+    (
+        Key("pod", _optional("a pod's name"), "the pod"),
+        Key(
+            "selector",
+            _optional("a label selector"),
+            "or all pods that this label selector finds, and their successors",
+        ),
+        Key("namespace", _optional("a namespace", "our own"), "its namespace"),
+        Key("container", _optional("a container's name", "the only one"), "its container"),
+        Key("api", _URL, "the API server, if it is not the one of the cluster that this runs in"),
+        Key(
+            "token_file",
+            _optional("a file", "our service account's"),
+            "where the bearer token is, read at each connection",
+        ),
+        Key(
+            "ca_file",
+            _optional("a file", "our service account's"),
+            "what the API server's certificate is checked against",
+        ),
+    ),
+    checks=(checks.pod_or_selector,),
+)
+
 
 def layout(readers: Readers) -> Section:
     """The whole file, for these request readers."""
@@ -127,9 +175,10 @@ def layout(readers: Readers) -> Section:
             Key("proxies", kinds.Many(kinds.choice(get_args(ProxyName))), "the time proxies to predict with and score"),
             Key("scoring", SCORING, "how proxies are scored"),
             Key("buckets", BUCKETS, "bounds of the histograms"),
+            Key("labels", LABELS, "labels that a source may fill"),
             Key("state_dir", _STATE_DIR, "where books, baselines and log offsets are kept across restarts"),
         ),
-        later=frozenset({"web", "labels", "budgets", "carbon"}),
+        later=frozenset({"web", "budgets", "carbon"}),
         checks=(
             checks.names_are_unique,
             checks.standard_input_is_read_once,
@@ -137,10 +186,6 @@ def layout(readers: Readers) -> Section:
             checks.nothing_metered_serves_nobody,
         ),
     )
-
-
-_STATE_DIR = kinds.Scalar("directory", "a directory", kinds.text().convert, lambda value: value or "nothing is kept")
-_CALIBRATION = kinds.Scalar("file", "a file", kinds.text().convert, lambda value: value or "none")
 
 
 def _server(readers: Readers) -> Section:
@@ -156,9 +201,14 @@ def _server(readers: Readers) -> Section:
                 "a file from `calibrate export`: energy is estimated from it where no metered device serves it",
             ),
             Key("about", kinds.Texts(ABOUT), "what only you know of it and a calibration made here should say"),
-            Key("requests", _requests(readers), "where its requests are told", required=True),
+            Key(
+                "requests",
+                ListOf(_requests(readers), or_one=True),
+                "where its requests are told; of several places, each request counts once, and the first is believed",
+                required=True,
+            ),
+            Key("metrics_url", _URL, "the server's own `/metrics`, asked how many requests run, as a check on the log"),
         ),
-        later=frozenset({"metrics_url"}),
     )
 
 
@@ -167,7 +217,11 @@ def _requests(readers: Readers) -> Section:
         RequestSettings,
         (
             Key("source", _reader(readers), "the reader that understands the log", required=True),
-            Key("path", kinds.Many(kinds.text("a path or glob")), "files to follow, or globs; `-` is standard input"),
+            Key(
+                "path",
+                kinds.Many(kinds.text("a path or glob"), none="`-`, or none where requests come over HTTP"),
+                "files to follow, or globs; `-` is standard input",
+            ),
             Key(
                 "start",
                 kinds.choice(get_args(StartAt)),
@@ -175,9 +229,10 @@ def _requests(readers: Readers) -> Section:
                 "start_at",
             ),
             Key("timezone", kinds.timezone(), "of stamps that name none"),
+            Key("kubernetes", KUBERNETES, "read the log of a container from the Kubernetes API, instead of files"),
         ),
         rest="options",
-        checks=(checks.options_suit_the_reader(readers),),
+        checks=(checks.options_suit_the_reader(readers), checks.one_way_in),
     )
 
 

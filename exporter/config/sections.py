@@ -94,12 +94,17 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class ListOf:
-    """A list of sections."""
+    """A list of sections. `or_one`: a section by itself is a list of one."""
 
     section: Section
+    or_one: bool = False
 
     def read(self, value: Any, path: str) -> tuple[Any, ...]:
         """Each of them, or ConfigError with all that is wrong in any."""
+        if self.or_one and isinstance(value, dict):
+            return (self.section.read(value, path),)
+        if self.or_one and not value:
+            raise ConfigError(path, f"must be a mapping, or a list of mappings, not {shown(value)}")
         if not isinstance(value, list):
             raise ConfigError(path, f"must be a list, each entry after a `- `, not {shown(value)}")
         problems, items = Problems(), []
@@ -135,6 +140,9 @@ def rows(section: Section, path: str = "") -> Iterator[Row]:
         match key.kind:
             case Section() as below:
                 yield Row(here, "section", "", key.meaning)
+                yield from rows(below, here)
+            case ListOf(section=below, or_one=True):
+                yield Row(here, "section, or list of them", "required", key.meaning)
                 yield from rows(below, here)
             case ListOf(section=below):
                 yield Row(here, "list of sections", "none", key.meaning)

@@ -94,7 +94,7 @@ def demo_settings(server: RunningInference, options: DemoOptions) -> Settings:
     """The exporter's configuration for watching the demo's server."""
     requests = RequestSettings("llamacpp", path=(str(server.log),), start_at="beginning")
     return Settings(
-        servers=(ServerSettings("demo", requests, model=server.model),),
+        servers=(ServerSettings("demo", (requests,), model=server.model),),
         listen=options.listen,
         power=PowerSettings(source=("rapl",) if _rapl_can_be_read() else ("cpu",)),
         scoring=ScoringSettings(window_seconds=SCORING_WINDOW_SECONDS),

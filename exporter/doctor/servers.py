@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from exporter.config.checks import reads_standard_input
 from exporter.doctor import words
 from exporter.doctor.clues import beside, clock_finding
 from exporter.doctor.finding import Finding, Verdict
@@ -26,15 +27,8 @@ def examine(servers: Sequence[ServerSettings], devices: Sequence[Device], now: I
     """Look at every server."""
     if not servers:
         return (_none(),)
-    first = {server.requests.source: server for server in reversed(servers)}
-    return tuple(
-        finding
-        for server in servers
-        for finding in (
-            _heading(server, is_first=server is first[server.requests.source]),
-            *_server(server, devices, now),
-        )
-    )
+    said: set[str] = set()
+    return tuple(finding for server in servers for finding in _server(server, devices, now, said))
 
 
 def _none() -> Finding:
@@ -43,28 +37,40 @@ def _none() -> Finding:
     return Finding("Servers", "servers", "warn", text, fix)
 
 
-def _server(server: ServerSettings, devices: Sequence[Device], now: Instant) -> Iterator[Finding]:
-    requests = server.requests
+def _server(server: ServerSettings, devices: Sequence[Device], now: Instant, said: set[str]) -> Iterator[Finding]:
+    """One server. `said`: sources whose abilities have been told; they are told once, however many use them."""
+    for index, requests in enumerate(server.requests):
+        yield _heading(server.name, requests.source, is_first=requests.source not in said)
+        said.add(requests.source)
+        if index == 0:
+            yield from _gpus(server, devices)
+        yield from _told(requests, now)
+
+
+def _gpus(server: ServerSettings, devices: Sequence[Device]) -> Iterator[Finding]:
     if devices and server.calibration is None and not any(serves(server, device) for device in devices):
         known = ", ".join(f"{device.name} {device.uuid}".strip() for device in devices)
         text = f"gpus: {', '.join(server.gpus)} names none of the devices here"
         yield Finding("Servers", "gpus", "fail", text, f"choose from: {known}")
+
+
+def _told(requests: RequestSettings, now: Instant) -> Iterator[Finding]:
+    """Where the requests are told."""
+    if reads_standard_input(requests):
+        text = "standard input: it is not read here; try `parse` on a saved piece of it"
+        yield Finding("Servers", "log", "note", text)
     for pattern in requests.path:
-        if pattern == "-":
-            yield Finding(
-                "Servers", "log", "note", "standard input: it is not read here; try `parse` on a saved piece of it"
-            )
-        else:
+        if pattern != "-":
             yield from _pattern(pattern, requests, now)
 
 
-def _heading(server: ServerSettings, *, is_first: bool) -> Finding:
-    """What such a log can tell is said once, however many there are of it."""
-    kind = READERS[server.requests.source]
+def _heading(server: str, source: str, *, is_first: bool) -> Finding:
+    """What such a source can tell."""
+    kind = READERS[source]
     if not is_first:
-        return Finding("Servers", server.name, "note", f"a log of {kind.name}, as above")
+        return Finding("Servers", server, "note", f"a log of {kind.name}, as above")
     knows = tuple(f"{what.replace('_', ' ')}: {how}" for what, how in kind.knows.items())
-    return Finding("Servers", server.name, "note", f"a log of {kind.name}; what such a log can tell:", details=knows)
+    return Finding("Servers", server, "note", f"a log of {kind.name}; what such a log can tell:", details=knows)
 
 
 # --- the files -----------------------------------------------------------------------------------------------------

@@ -10,6 +10,9 @@ ProxyName = Literal["time", "affine_time", "time_share", "tokens", "step_model",
 IdleRule = Literal["active", "exclude"]
 StartAt = Literal["end", "beginning"]
 
+TOLD_OVER_HTTP = frozenset({"proxy", "otlp", "push"})
+"""Sources that need no log: requests pass through us, or are told to us."""
+
 ENERGY_BUCKETS = (
     0.1,
     0.2,
@@ -65,22 +68,45 @@ class PowerSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class RequestSettings:
-    """Where one server's requests are told.
+class KubernetesLog:
+    """A container's log, to be read from the Kubernetes API.
 
     Attributes:
-        source: a reader's name: `vllm`, `llamacpp`, `jsonl`.
-        path: files to follow, each a path or a glob; `-` is standard input.
-        start_at: where to begin in a file that is there before us and was never read.
+        pod: its pod by name, or None: by `selector`, a label selector that may find several and their successors.
+        namespace: None: the namespace that we run in. container: None: the pod's only one.
+        api: the API server's URL, None: the one of the cluster that we run in; with the files below.
+        token_file, ca_file: None: those of our service account.
+    """
+
+    pod: str | None = None
+    selector: str | None = None
+    namespace: str | None = None
+    container: str | None = None
+    api: str | None = None
+    token_file: str | None = None
+    ca_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestSettings:
+    """One place where a server's requests are told.
+
+    Attributes:
+        source: a source's name: `vllm`, `jsonl`, `proxy`, `otlp`, ...
+        path: files to follow, each a path or a glob; `-` is standard input. Empty: standard input for a log reader,
+            nothing for a source that is told over HTTP.
+        kubernetes: the log is read from the Kubernetes API instead.
+        start_at: where to begin in a log that is there before us and was never read.
         timezone: of stamps that have none: an IANA name, or None for this machine's.
-        options: what only this reader understands (jsonl: `profile`, `fields`, ...), checked by it.
+        options: what only this source understands (jsonl: `profile`, `fields`, ...), checked by it.
     """
 
     source: str
-    path: tuple[str, ...] = ("-",)
+    path: tuple[str, ...] = ()
     start_at: StartAt = "end"
     timezone: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    kubernetes: KubernetesLog | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,18 +114,22 @@ class ServerSettings:
     """One inference server.
 
     Attributes:
+        requests: where its requests are told. A request that several of them tell of is one; of two that contradict
+            each other the one that stands first is believed.
         model: a fixed name, or None to take it from the log.
         gpus: as in PowerSettings.
         calibration: a calibration file, from which its energy is estimated where no device that is metered serves it.
         about: what only its operator knows of it and a calibration should say: keys `engine`, `dtype`, `parallelism`.
+        metrics_url: the server's own `/metrics`, asked how many requests run, as a check on those told.
     """
 
     name: str
-    requests: RequestSettings
+    requests: tuple[RequestSettings, ...]
     model: str | None = None
     gpus: Literal["all"] | tuple[str, ...] = "all"
     calibration: str | None = None
     about: Mapping[str, str] = field(default_factory=dict)
+    metrics_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +166,28 @@ class BucketSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TenantSettings:
+    """By what requests are told apart for the bill, where a source sees it.
+
+    Attributes:
+        header: the request header that names the tenant. None: nobody is told apart by a header.
+        api_key: without such a header, tell tenants apart by a hash of the API key.
+        max: so many tenants are told apart on a server; those after them are `other`.
+    """
+
+    header: str | None = None
+    api_key: bool = False
+    max: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSettings:
+    """Labels that a source may fill."""
+
+    tenant: TenantSettings = TenantSettings()
+
+
+@dataclass(frozen=True, slots=True)
 class ListenAddress:
     """Where to serve. Port 0 takes a free one."""
 
@@ -154,4 +206,5 @@ class Settings:
     proxies: tuple[ProxyName, ...] = get_args(ProxyName)
     scoring: ScoringSettings = ScoringSettings()
     buckets: BucketSettings = BucketSettings()
+    labels: LabelSettings = LabelSettings()
     state_dir: str | None = None

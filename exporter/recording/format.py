@@ -40,6 +40,7 @@ GZIP_WINDOW = 31
 """What zlib calls gzip."""
 FOREIGN = "this is no recording of llm-energy-exporter"
 
+_OF_THE_FILE = frozenset({"format", "version"})
 _TICKS_A_SECOND = float(1 << 22)
 _MOST_TICKS = float(1 << 53)
 INSTANTS = frozenset({"at", "start", "end", "first_token"})
@@ -98,9 +99,21 @@ def read_header(value: Any) -> Header:
             f"reads format {VERSION}: use the version that recorded it, {value.get('exporter')!r:.40}"
         )
     try:
-        header: Header = from_json(Header, {key: one for key, one in value.items() if key not in {"format", "version"}})
+        header: Header = from_json(
+            Header, _as_today({key: one for key, one in value.items() if key not in _OF_THE_FILE})
+        )
     except UnfitError as error:
         raise GarbledError(f"header: {error}") from error
+    return header
+
+
+def _as_today(header: Any) -> Any:
+    """A header as it is written today: servers once had one place where their requests are told, and no list."""
+    settings = header.get("settings")
+    servers = settings.get("servers") if isinstance(settings, dict) else None
+    for server in servers if isinstance(servers, list) else []:
+        if isinstance(server, dict) and isinstance(server.get("requests"), dict):
+            server["requests"] = [server["requests"]]
     return header
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from exporter import __version__
 from exporter.domain.events import RequestEvent
 from exporter.domain.readings import Device, Reading
-from exporter.domain.settings import ListenAddress, Settings
+from exporter.domain.settings import ListenAddress, RequestSettings, Settings
 from exporter.domain.snapshot import SettledRequest
 from exporter.domain.units import Instant
 from exporter.pipeline.pipeline import Pipeline
@@ -96,11 +96,18 @@ class RecordedPipeline(Pipeline):
         return news
 
 
+def _bare(requests: RequestSettings) -> RequestSettings:
+    """Where a log lies and who is asked is nobody else's business."""
+    return replace(requests, path=(), kubernetes=None)
+
+
 def header(
     settings: Settings, devices: Sequence[Device], since: Instant, calibrations: Mapping[str, Calibration]
 ) -> Header:
     """How a recording begins. What is this machine's own business stays here: paths, addresses."""
-    servers = tuple(replace(one, requests=replace(one.requests, path=())) for one in settings.servers)
+    servers = tuple(
+        replace(one, requests=tuple(_bare(each) for each in one.requests), metrics_url=None) for one in settings.servers
+    )
     return Header(
         exporter=__version__,
         begin=since,

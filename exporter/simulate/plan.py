@@ -139,4 +139,4 @@ class Plan:
             else RequestSettings("vllm", (str(directory / name / VLLM),), "beginning")
         )
         boards = tuple(uuid_of(index) for index in range(number * each, (number + 1) * each))
-        return ServerSettings(name, requests, model=self.served_model, gpus=boards)
+        return ServerSettings(name, (requests,), model=self.served_model, gpus=boards)

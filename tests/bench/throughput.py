@@ -65,7 +65,7 @@ class Story:
     """A pipeline that is told a log and a meter, second by second."""
 
     def __init__(self, source: str, lines: Sequence[LogLine], begin: Instant, devices: int = 1) -> None:
-        settings = Settings(servers=(ServerSettings(SERVER, RequestSettings(source)),))
+        settings = Settings(servers=(ServerSettings(SERVER, (RequestSettings(source),)),))
         self.now = begin
         self.pipeline = Pipeline(settings, gpus(devices), begin)
         self.reader: RequestReader = READERS[source].build(OPTIONS[source], "UTC")

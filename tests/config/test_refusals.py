@@ -70,14 +70,34 @@ def test_the_time_zone_is_shown_to_the_reader_too() -> None:
     assert str(raised.value) == "servers[0].requests.timezone: UTC is not for this log"
 
 
-@pytest.mark.parametrize("key", ["web", "labels", "budgets", "carbon"])
+@pytest.mark.parametrize("key", ["web", "budgets", "carbon"])
 def test_keys_of_a_coming_release_are_refused_as_such(key: str) -> None:
     assert refusal(f"{key}: {{}}") == f"{key}: is not in this release"
 
 
-def test_the_metrics_of_a_server_are_not_in_this_release() -> None:
-    text = server("{source: vllm}", metrics_url="http://127.0.0.1:8000/metrics")
-    assert refusal(text) == "servers[0].metrics_url: is not in this release"
+def test_the_metrics_of_a_server_are_at_a_url() -> None:
+    said = refusal(server("{source: vllm}", metrics_url="127.0.0.1:8000/metrics"))
+    assert said == "servers[0].metrics_url: must be an http:// or https:// URL, not '127.0.0.1:8000/metrics'"
+
+
+@pytest.mark.parametrize("log", ["{}", "{pod: a, selector: app=a}"])
+def test_a_log_in_kubernetes_is_of_a_pod_or_of_those_that_a_selector_finds(log: str) -> None:
+    said = refusal(server(f"{{source: vllm, kubernetes: {log}}}"))
+    assert said.startswith("servers[0].requests.kubernetes.pod: name a `pod`, or give a `selector`")
+
+
+def test_a_log_comes_one_way() -> None:
+    said = refusal(server("{source: vllm, path: /log, kubernetes: {pod: a}}"))
+    assert said.startswith("servers[0].requests.kubernetes: leave out `path`, or this")
+
+
+def test_each_of_several_places_is_named_by_its_number() -> None:
+    said = refusal(server("[{source: vllm}, {source: vlm}]"))
+    assert said.startswith("servers[0].requests[1].source: must be one of")
+
+
+def test_a_server_is_told_of_in_one_place_at_least() -> None:
+    assert refusal(server("[]")) == "servers[0].requests: must be a mapping, or a list of mappings, not []"
 
 
 def test_sources_of_a_coming_release_are_refused_as_such() -> None:

@@ -57,7 +57,7 @@ def test_the_example_of_the_documentation_is_what_it_looks_like() -> None:
         servers=(
             ServerSettings(
                 "chat",
-                RequestSettings("vllm", ("/var/log/vllm/*.log",), timezone="UTC"),
+                (RequestSettings("vllm", ("/var/log/vllm/*.log",), timezone="UTC"),),
                 gpus=("0", "1"),
                 about={"engine": "vLLM 0.11.1", "dtype": "bfloat16", "parallelism": "TP2"},
             ),
@@ -107,8 +107,8 @@ def test_a_model_is_fixed_or_from_the_log() -> None:
 
 
 def test_a_server_reads_one_path_or_several_from_the_end_or_the_beginning() -> None:
-    assert server("{source: vllm, path: /a}").requests.path == ("/a",)
-    assert server("{source: vllm, path: [/a, '/b/*.log'], start: beginning}").requests == RequestSettings(
+    assert server("{source: vllm, path: /a}").requests[0].path == ("/a",)
+    assert server("{source: vllm, path: [/a, '/b/*.log'], start: beginning}").requests[0] == RequestSettings(
         "vllm", ("/a", "/b/*.log"), "beginning"
     )
 
@@ -126,7 +126,7 @@ def test_a_readers_own_keys_reach_it_untouched() -> None:
     """
     parsed = parse(text, {}, {"jsonl": reader})
     options = {"profile": "nginx", "fields": {"id": ["a", 1]}}
-    assert parsed.servers[0].requests.options == options
+    assert parsed.servers[0].requests[0].options == options
     assert heard == [(options, "Europe/Berlin")]
 
 
@@ -205,7 +205,7 @@ def test_an_anchor_may_stand_for_what_two_servers_share() -> None:
           - {name: a, requests: &log {source: vllm, path: /a}}
           - {name: b, requests: {<<: *log, path: /b}}
     """
-    assert [each.requests.path for each in settings(text).servers] == [("/a",), ("/b",)]
+    assert [each.requests[0].path for each in settings(text).servers] == [("/a",), ("/b",)]
 
 
 def test_a_file_is_read_with_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

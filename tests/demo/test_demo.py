@@ -95,8 +95,8 @@ def test_the_exporter_reads_the_servers_log_from_its_beginning(tmp_path: Path) -
     server = RunningInference("http://127.0.0.1:1", tmp_path / "log", "tiny", 1)
     [watched] = demo_settings(server, DemoOptions()).servers
     assert watched.model == "tiny"
-    assert watched.requests.path == (str(tmp_path / "log"),)
-    assert watched.requests.start_at == "beginning"
+    assert watched.requests[0].path == (str(tmp_path / "log"),)
+    assert watched.requests[0].start_at == "beginning"
 
 
 def test_the_processor_is_metered_and_no_gpu(tmp_path: Path) -> None:

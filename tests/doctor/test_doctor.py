@@ -22,7 +22,7 @@ SOURCE_TREE = Path(__file__).parents[2]
 
 def _settings(log: Path, source: str) -> Settings:
     requests = RequestSettings(source, path=(str(log),))
-    return Settings((ServerSettings("chat", requests),), ListenAddress("127.0.0.1", 0), PowerSettings(("cpu",)))
+    return Settings((ServerSettings("chat", (requests,)),), ListenAddress("127.0.0.1", 0), PowerSettings(("cpu",)))
 
 
 @pytest.mark.e2e

@@ -29,7 +29,7 @@ def file(tmp_path: Path) -> Path:
 
 def settings(calibration: Path | None = None, model: str | None = None, state_dir: Path | None = None) -> Settings:
     named = str(calibration) if calibration is not None else None
-    server = ServerSettings("chat", RequestSettings("jsonl"), model=model, calibration=named)
+    server = ServerSettings("chat", (RequestSettings("jsonl"),), model=model, calibration=named)
     kept = str(state_dir) if state_dir is not None else None
     return Settings(servers=(server,), power=PowerSettings(source=("none",)), state_dir=kept)
 

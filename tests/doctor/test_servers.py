@@ -30,7 +30,7 @@ def log(tmp_path: Path) -> Path:
 
 def _examined(*paths: Path | str, source: str = "vllm", **more: Any) -> tuple[Finding, ...]:
     requests = RequestSettings(source, path=tuple(map(str, paths)), timezone="UTC", options=more)
-    return examine([ServerSettings("chat", requests)], [GPU], Instant(NOW))
+    return examine([ServerSettings("chat", (requests,))], [GPU], Instant(NOW))
 
 
 def _copied(name: str, log: Path, *, aged: float = 5.0) -> Path:
@@ -73,7 +73,7 @@ def test_a_log_in_order(log: Path) -> None:
 
 
 def test_what_a_kind_of_log_can_tell_is_said_once() -> None:
-    servers = [ServerSettings(name, RequestSettings("vllm")) for name in ("a", "b")]
+    servers = [ServerSettings(name, (RequestSettings("vllm"),)) for name in ("a", "b")]
     findings = examine(servers, [GPU], Instant(NOW))
     assert the(findings, "a").details
     assert not the(findings, "b").details
@@ -147,7 +147,7 @@ def test_standard_input_is_not_read() -> None:
 
 
 def test_gpus_that_are_not_metered_are_a_problem(log: Path) -> None:
-    server = ServerSettings("chat", RequestSettings("vllm", path=(str(_vllm_log(log)),)), gpus=("5",))
+    server = ServerSettings("chat", (RequestSettings("vllm", path=(str(_vllm_log(log)),)),), gpus=("5",))
     assert the(examine([server], [GPU], Instant(NOW)), "gpus").verdict == "fail"
 
 

@@ -73,7 +73,7 @@ class Story:
         self._clock = SystemClock(self.times.wall, lambda: self.times.steady)
         self._board = Board(self._clock, self.times)
         requests = RequestSettings("vllm", path=(str(path),), start_at="beginning", timezone="UTC")
-        settings = Settings((ServerSettings("chat", requests),), attribution=AttributionSettings(policy="time"))
+        settings = Settings((ServerSettings("chat", (requests,)),), attribution=AttributionSettings(policy="time"))
         self.engine: Engine = assemble(settings, [Opened(self._board, "nvml")], self._clock)
         self._requests = 0
 

@@ -36,7 +36,7 @@ class Told:
 def settings(*servers: str, policy: PolicyName = "steps", attribution: AttributionSettings | None = None) -> Settings:
     """Settings with these servers, each on all GPUs; `attribution` overrules `policy`."""
     attribution = attribution or AttributionSettings(policy=policy)
-    named = tuple(ServerSettings(name, RequestSettings("jsonl")) for name in servers or (SERVER,))
+    named = tuple(ServerSettings(name, (RequestSettings("jsonl"),)) for name in servers or (SERVER,))
     return Settings(servers=named, attribution=attribution)
 
 

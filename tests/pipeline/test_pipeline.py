@@ -30,7 +30,7 @@ def a_pipeline(*servers: ServerSettings, devices: int = 1, idle: IdleRule = "act
 
 
 def server(name: str, *gpus: str) -> ServerSettings:
-    return ServerSettings(name, RequestSettings("jsonl"), gpus=gpus or "all")
+    return ServerSettings(name, (RequestSettings("jsonl"),), gpus=gpus or "all")
 
 
 def at(seconds: float) -> Instant:

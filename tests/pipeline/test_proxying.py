@@ -310,7 +310,7 @@ def test_a_calibration_of_a_metered_server_is_not_asked() -> None:
 def test_a_calibration_says_of_what_it_is() -> None:
     named = replace(
         settings(),
-        servers=(ServerSettings(SERVER, RequestSettings("jsonl"), about={"engine": "vllm 0.32", "dtype": "bf16"}),),
+        servers=(ServerSettings(SERVER, (RequestSettings("jsonl"),), about={"engine": "vllm 0.32", "dtype": "bf16"}),),
     )
     device = Device("gpu0", "gpu", "GPU-0", "H100", has_counter=True, driver="570.1", power_limit_watts=600.0)
     pipeline, _ = watch(crowd(), chosen=named, devices=(device,))

@@ -14,7 +14,7 @@ BEGIN = Instant(1_795_234_620.0)
 
 
 def on(*gpus: str) -> ServerSettings:
-    return ServerSettings("chat", RequestSettings("jsonl"), gpus=gpus)
+    return ServerSettings("chat", (RequestSettings("jsonl"),), gpus=gpus)
 
 
 @pytest.mark.parametrize("selector", ["1", "gpu1", "GPU-aaaabbbb-2222", "GPU-aaaa"])
@@ -35,7 +35,7 @@ def test_the_hosts_parts_serve_every_server(kind: str) -> None:
 def told(model: str | None, *requests: Completed, method: str = "measured") -> Pipeline:
     """A pipeline that has settled these requests, on 100 W."""
     device = Device("gpu0", "gpu", method="measured" if method == "measured" else "estimated")
-    settings = Settings(servers=(ServerSettings("chat", RequestSettings("jsonl"), model=model),))
+    settings = Settings(servers=(ServerSettings("chat", (RequestSettings("jsonl"),), model=model),))
     pipeline = Pipeline(settings, [device], BEGIN)
     for tick in range(100):
         now = Instant(BEGIN + 0.5 * tick)

@@ -108,7 +108,7 @@ def tales(draw: st.DrawFn, *, most: int = 50) -> Tale:
 
 def a_pipeline(policy: PolicyName = "steps", idle: IdleRule = "active", begin: Instant = BEGIN) -> Pipeline:
     """Two servers, one of which shares a board with the other."""
-    servers = tuple(ServerSettings(name, RequestSettings("jsonl"), gpus=gpus) for name, gpus in SERVERS.items())
+    servers = tuple(ServerSettings(name, (RequestSettings("jsonl"),), gpus=gpus) for name, gpus in SERVERS.items())
     rules = AttributionSettings(policy=policy, idle=idle, horizon_seconds=HORIZON_SECONDS)
     return Pipeline(Settings(servers=servers, attribution=rules), DEVICES, begin)
 

@@ -96,7 +96,7 @@ def test_the_header_says_what_a_replay_needs_and_nothing_of_the_machines_paths(t
     head = json.loads(session(tmp_path / "r")[0])
     assert (head["format"], head["version"], head["begin"]) == ("llm-energy-exporter recording", 1, BEGIN)
     assert head["settings"]["state_dir"] is None
-    assert [server["requests"]["path"] for server in head["settings"]["servers"]] == [[], []]
+    assert [[each["path"] for each in server["requests"]] for server in head["settings"]["servers"]] == [[[]], [[]]]
 
 
 def fails(path: Path, texts: list[str], *said: str) -> None:
@@ -129,7 +129,7 @@ def fails(path: Path, texts: list[str], *said: str) -> None:
         '["started",true,1,"a",1]',
         '["started",0,1,5,1]',
         '["started",0,1,"a","soon"]',
-        '["started",0,1,"a",1,0.0,null,null,"more"]',
+        '["started",0,1,"a",1,0.0,null,null,null,null,"more"]',
         '["ended",0,1,"a",1,0.0,"well"]',
         '["ended",0,1,"a",1,0.0,"ok","finish",null,"many"]',
         '["advance"]',

@@ -56,8 +56,8 @@ def test_settings_survive() -> None:
     requests = RequestSettings("jsonl", ("a", "b"), "beginning", "Europe/Berlin", {"fields": {"id": "x"}})
     settings = Settings(
         servers=(
-            ServerSettings("chat", requests, "m", ("0", "1"), "c.json", {"engine": "vllm"}),
-            ServerSettings("b", requests),
+            ServerSettings("chat", (requests,), "m", ("0", "1"), "c.json", {"engine": "vllm"}),
+            ServerSettings("b", (requests,)),
         ),
         power=PowerSettings(source=("nvml", "rapl"), idle_watts={"gpu0": 71.25}),
         attribution=AttributionSettings("tokens", "exclude", 0.05),

@@ -27,7 +27,7 @@ class Heard:
     """One server's log being followed."""
 
     def __init__(self, server: ServerSettings) -> None:
-        requests = server.requests
+        (requests,) = server.requests
         self.server = server.name
         self.path = Path(requests.path[0])
         self.arrival: Arrival = open_arrival(requests.path, start_at=requests.start_at)

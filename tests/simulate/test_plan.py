@@ -33,12 +33,12 @@ def test_each_server_has_its_own_boards_and_logs() -> None:
         tuple(f"SIMULATED-{i}" for i in range(4)),
         tuple(f"SIMULATED-{i}" for i in range(4, 8)),
     ]
-    assert len({server.requests.path for server in servers}) == 2
+    assert len({server.requests[0].path for server in servers}) == 2
 
 
 def test_the_exporters_readers_take_their_options() -> None:
     for plan in (Plan(), Plan(log="vllm")):
-        requests = plan.settings(Path("/logs")).servers[0].requests
+        requests = plan.settings(Path("/logs")).servers[0].requests[0]
         READERS[requests.source].build(requests.options, requests.timezone)
 
 

@@ -13,12 +13,12 @@ STANDARD_INPUT = "-"
 
 
 def open_arrival(paths: Sequence[str], *, start_at: StartAt = "end", envelope: EnvelopeKind = "auto") -> Arrival:
-    """Open what `RequestSettings.path` names: standard input, or files to follow.
+    """Open what `RequestSettings.path` names: standard input, which no path means too, or files to follow.
 
     Raises:
         ConfigError: where both are named.
     """
-    if STANDARD_INPUT not in paths:
+    if paths and STANDARD_INPUT not in paths:
         return Follower(paths, start_at=start_at, envelope=envelope)
     if len(paths) > 1:
         raise ConfigError("path", f"`{STANDARD_INPUT}` is standard input and stands alone, without {list(paths)}")
