@@ -12,10 +12,10 @@ zones and missing years are slow.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from math import inf
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from exporter.domain.errors import ConfigError
@@ -65,72 +65,6 @@ def reading_window(line: Line) -> tuple[float, float]:
     if line.envelope is not None:
         return line.envelope - 2 * ENVELOPE_UNCERTAINTY_SECONDS, line.envelope
     return line.not_before, line.not_after
-
-
-_RESTART_SECONDS = 1.0
-
-
-class Uptime:
-    """Turns the time since a process started into instants, by bounds on when it did.
-
-    Each line was read after it was written: that bounds the start from above. Most were not there yet at the poll
-    before: that bounds it from below. The bounds tighten with every line; until there is a lower one, nothing is known.
-
-    Attributes:
-        anchors: when the processes still to come must have started, where that is known beforehand.
-    """
-
-    def __init__(self, anchors: Iterable[float] = ()) -> None:
-        self.anchors = list(anchors)
-        self._low, self._high, self._latest = -inf, inf, -inf
-        self._take_anchor()
-
-    def hear(self, elapsed: float, line: Line, *, starting: bool) -> bool:
-        """Learn from a line; True where it shows that another process wrote it than the lines before."""
-        anew = is_new_run(self._latest, elapsed, starting=starting)
-        if anew:
-            self._low, self._high, self._latest = -inf, inf, -inf
-            self._take_anchor()
-        self._latest = max(self._latest, elapsed)
-        first, last = reading_window(line)
-        self._low = max(self._low, first - elapsed)
-        self._high = min(self._high, last - elapsed)
-        return anew
-
-    def at(self, elapsed: float) -> Moment | None:
-        """The instant; None while the clock is not anchored."""
-        if self._low == -inf:
-            return None
-        # A line that a buffer held back pushes the lower bound too far: then the upper one is the better witness.
-        low = min(self._low, self._high)
-        return Moment(Instant((low + self._high) / 2 + elapsed), (self._high - low) / 2)
-
-    def snapshot(self) -> Mapping[str, Any]:
-        """What to go on from, as JSON values."""
-        bounds = {"low": self._low, "high": self._high, "latest": self._latest}
-        return {"anchors": self.anchors} | {name: None if abs(x) == inf else x for name, x in bounds.items()}
-
-    def restore(self, snapshot: Mapping[str, Any]) -> None:
-        """Go on from a snapshot.
-
-        Raises:
-            KeyError, TypeError, ValueError: it is none.
-        """
-        low, high, latest = snapshot["low"], snapshot["high"], snapshot["latest"]
-        self.anchors = [float(anchor) for anchor in snapshot["anchors"]]
-        self._low = -inf if low is None else float(low)
-        self._high = inf if high is None else float(high)
-        self._latest = -inf if latest is None else float(latest)
-
-    def _take_anchor(self) -> None:
-        if self.anchors:
-            self._low = self._high = self.anchors.pop(0)
-
-
-def is_new_run(latest: float, elapsed: float, *, starting: bool) -> bool:
-    """Whether a clock that went back shows a new process. Threads' lines may swap places; a start's do not."""
-    back = latest - elapsed
-    return back > _RESTART_SECONDS or (starting and back > 0)
 
 
 def _reading(line: Line) -> Moment | None:

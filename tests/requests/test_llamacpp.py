@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.domain.events import Completed, Counted, Ended, FirstToken, Heard, ServerRestarted, Started, Used
+from exporter.domain.events import Completed, Counted, Dropped, Ended, FirstToken, Heard, ServerRestarted, Started, Used
 from exporter.domain.lines import Line
 from exporter.domain.units import Instant
 from exporter.requests.llamacpp import survey
@@ -56,6 +56,7 @@ BLOCK = (
 HEADER = "slot print_timing: id  0 | task 7 | "
 IDLE = "srv  update_slots: all slots are idle"
 LOADING = "srv    load_model: loading model '/models/m.gguf'"
+INITIALIZING = "srv    load_model: initializing, n_slots = 4"
 
 
 def _stamp(seconds: float) -> str:
@@ -178,6 +179,46 @@ def test_a_clock_that_goes_back_is_a_restart_told_once() -> None:
     assert [type(event) for event in told] == [ServerRestarted]
 
 
+def test_a_start_up_line_that_comes_late_among_timed_lines_ends_nothing() -> None:
+    reader = _reader()
+    _told(reader, _live(_stamp(100.0) + _launch(7)))
+    assert not _told(reader, _live(_stamp(0.004) + LOADING, NOW + 0.5))
+    told = _told(reader, _live(_stamp(101.0) + _release(7), NOW + 1))
+    assert told == [Ended("7", Instant(NOW + 1 + HALF), HALF, closing="release")]
+
+
+def test_a_model_that_is_loaded_again_by_the_same_process_is_no_restart() -> None:
+    reader = _reader()
+    _told(reader, _live(_stamp(100.0) + _launch(7)), _live(_stamp(101.0) + _release(7), NOW + 1))
+    assert not _told(reader, *(_live(_stamp(900.0) + text, NOW + 800) for text in (LOADING, INITIALIZING)))
+
+
+@pytest.mark.parametrize("after", [_launch(8, 1), _release(7), BLOCK[0]])
+def test_a_bare_start_up_line_is_late_when_slots_go_on_after_it(after: str) -> None:
+    reader = _reader()
+    _told(reader, _live(_launch(7)))
+    told = _told(
+        reader, *map(_live, (LOADING, "srv  log_server_r: request: GET /health 127.0.0.1 200", after, INITIALIZING))
+    )
+    assert ServerRestarted not in map(type, told)
+
+
+def test_a_bare_restart_is_told_at_its_first_line_once_the_next_ones_confirm_it() -> None:
+    reader = _reader()
+    _told(reader, _live(_launch(7)))
+    assert not _told(reader, _live(LOADING, NOW + 5), _live("AMX is not ready to be used!", NOW + 6))
+    assert _told(reader, _live(INITIALIZING, NOW + 7)) == [ServerRestarted(Instant(NOW + 5 + HALF))]
+
+
+def test_a_launch_whose_clock_went_back_is_dropped_and_its_end_is_told_whole() -> None:
+    reader = _reader()
+    _told(reader, _live(_stamp(100.0) + _launch(7)))
+    assert _heard(reader, _live(_stamp(2.0) + _launch(1), NOW + 5)) == [Dropped("out_of_order")]
+    texts = [*_timings(1), _release(1)]
+    told = _told(reader, *(_live(_stamp(3.0) + text, NOW + 6) for text in texts))
+    assert [type(event) for event in told] == [ServerRestarted, Completed]
+
+
 def test_json_lines_are_read_like_text() -> None:
     texts = [
         f'{{"type":"log","time":{n + 1}000000,"level":"info","msg":"{text}\\n"}}'
@@ -195,7 +236,7 @@ def test_a_routers_servers_have_tasks_of_their_own() -> None:
 def test_a_restart_of_one_of_a_routers_servers_ends_only_its_own_tasks() -> None:
     reader = _reader()
     _told(reader, _live(f"[8001] {_launch(7)}"), _live(f"[8002] {_launch(7)}"))
-    assert _told(reader, _live(f"[8001] {LOADING}")) == [
+    assert _told(reader, _live(f"[8001] {LOADING}"), _live(f"[8001] {INITIALIZING}")) == [
         Ended("8001/7", Instant(NOW + HALF), HALF, "aborted", "restart")
     ]
 

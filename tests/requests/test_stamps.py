@@ -11,9 +11,7 @@ from exporter.domain.lines import Line
 from exporter.domain.units import Instant
 from exporter.requests.stamps import (
     ENVELOPE_UNCERTAINTY_SECONDS,
-    Moment,
     Stamp,
-    Uptime,
     format_stamps,
     iso_stamps,
     moment,
@@ -185,38 +183,3 @@ def test_a_format_without_a_full_date_is_refused(form: str) -> None:
 def test_an_unknown_zone_is_refused(name: str) -> None:
     with pytest.raises(ConfigError):
         time_zone(name)
-
-
-# The time since a process started
-
-
-def test_an_uptime_is_nothing_until_a_line_was_seen_to_arrive() -> None:
-    clock = Uptime()
-    clock.hear(5.0, _line(-inf, NOW), starting=False)
-    assert clock.at(5.0) is None
-
-
-def test_an_uptime_tightens_with_every_line() -> None:
-    clock = Uptime()
-    clock.hear(0.03, _line(NOW, NOW + 0.1), starting=False)
-    clock.hear(0.58, _line(NOW + 0.5, NOW + 0.6), starting=False)
-    assert clock.at(0.0) == pytest.approx(Moment(Instant(NOW - 0.005), 0.025))
-
-
-def test_an_uptime_that_goes_back_is_another_process() -> None:
-    clock = Uptime()
-    assert not clock.hear(100.0, _line(NOW, NOW + 0.1), starting=False)
-    assert not clock.hear(99.9, _line(NOW, NOW + 0.1), starting=False)
-    assert clock.hear(0.05, _line(NOW + 3.0, NOW + 3.1), starting=False)
-    assert clock.at(0.05) == pytest.approx(Moment(Instant(NOW + 3.05), 0.05))
-
-
-@settings(deadline=None)
-@given(st.lists(st.tuples(st.floats(0.0, 1000.0), st.floats(0.0, 0.1)), min_size=1, max_size=20))
-def test_an_uptimes_uncertainty_holds_the_truth(lines: list[tuple[float, float]]) -> None:
-    clock = Uptime()
-    for elapsed, lag in sorted(lines):
-        clock.hear(elapsed, _line(NOW + elapsed + lag - 0.1, NOW + elapsed + lag), starting=False)
-        found = clock.at(elapsed)
-        assert found is not None
-        assert abs(found.at - (NOW + elapsed)) <= found.uncertainty + 1e-6
