@@ -60,7 +60,26 @@ FRONT_LOGS = (
     Log("traefik-3.7.15-json.log", "jsonl", {"profile": "traefik"}, "fronts-traefik.client.jsonl"),
     Log("envoy-1.40.0-json.log", "jsonl", {"profile": "envoy"}, "fronts-envoy.client.jsonl"),
 )
+RAY_LOGS = tuple(
+    Log(f"ray-serve-2.60.0-{name}.log", "ray", truth=f"ray-serve-2.60.0-{encoding}.client.jsonl")
+    for name, encoding in (
+        ("text-proxy", "TEXT"),
+        ("text-replica", "TEXT"),
+        ("TEXT-driver-stdout", "TEXT"),
+        ("json-proxy", "JSON"),
+        ("json-replica", "JSON"),
+    )
+)
+TORCHSERVE_LOGS = tuple(Log(f"torchserve-0.12.0-{name}.log", "torchserve") for name in ("access_log", "ts_log-excerpt"))
+COUNTED_LOGS = (
+    _with_own_truth("transformers-serve-5.19.0", "transformers"),
+    _with_own_truth("litellm-1.106.2-plain", "litellm"),
+    _with_own_truth("litellm-1.106.2-json", "litellm"),
+)
 OTHER_LOGS = (
+    Log("triton-trace-shape.json", "triton"),
+    Log("triton-verbose-shape.log", "triton"),
+    Log("trtllm-serve-shape.log", "trtllm"),
     Log("vllm-v0-shape.log", "vllm"),
     Log("llama-server-2024-kv-and-json-shape.log", "llamacpp"),
     Log("fronts-backend-llama-server-b11434.log", "llamacpp"),
@@ -77,6 +96,9 @@ ALL_LOGS = (
     BARE_LLAMA_LOG,
     *OLD_LLAMA_LOGS,
     *FRONT_LOGS,
+    *RAY_LOGS,
+    *TORCHSERVE_LOGS,
+    *COUNTED_LOGS,
     *OTHER_LOGS,
 )
 
@@ -109,7 +131,8 @@ def truth(log: Log) -> tuple[Seen, ...]:
 def _seen(row: Mapping[str, Any]) -> Seen:
     usage, timings = row.get("usage") or {}, row.get("timings") or {}
     return Seen(
-        row["resp_id"],
+        # A stub answers every request by one name; its server logs the client's.
+        row["rid"] if row["resp_id"] == "x" else row["resp_id"],
         row["rid"],
         row["t_send"],
         row.get("t_first"),
@@ -220,10 +243,28 @@ def _front_witnesses(log: Log) -> dict[int, float]:
     return dict(enumerate([*ends, ends[-1] + 0.01]))
 
 
+def _id_witnesses(log: Log) -> dict[int, float]:
+    """A line at the end of each request, with its id."""
+    ends = {one.id: one.ended for one in truth(log)}
+    lines = ((number, text) for number, text in enumerate(texts(log)) if "POST /" in text)
+    return {number: ends[id_] for number, text in lines for id_ in ends if id_ in text}
+
+
+def _port_witnesses(log: Log) -> dict[int, float]:
+    """A line when each response started, with its client's port."""
+    assert log.truth
+    rows = [json.loads(row) for row in (LOGS / log.truth).read_text().splitlines()]
+    starts = {f":{row['client_port']} - ": row["t_headers"] for row in rows if row.get("t_headers")}
+    return {number: starts[port] for number, text in enumerate(texts(log)) for port in starts if port in text}
+
+
 _WITNESSES: Mapping[str, Callable[[Log], dict[int, float]]] = {
     "vllm": _vllm_witnesses,
     "llamacpp": _llama_witnesses,
     "jsonl": _front_witnesses,
+    "ray": _id_witnesses,
+    "transformers": _port_witnesses,
+    "litellm": _port_witnesses,
 }
 
 
