@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from exporter.domain.lines import Line
-from exporter.requests import jsonl, llamacpp, ray, torchserve, triton, uvicorn, vllm
+from exporter.requests import combined, envoy, haproxy, jsonl, llamacpp, ray, torchserve, triton, uvicorn, vllm
 from exporter.requests.reader import RequestReader
 
 
@@ -35,6 +35,9 @@ READERS: Mapping[str, ReaderKind] = {
         ReaderKind("vllm", vllm.build, vllm.KNOWS, vllm.ADVICE),
         ReaderKind("llamacpp", llamacpp.build, llamacpp.KNOWS, llamacpp.ADVICE, llamacpp.survey),
         ReaderKind("jsonl", jsonl.build, jsonl.KNOWS, jsonl.ADVICE),
+        ReaderKind("combined", combined.build, combined.KNOWS, combined.ADVICE),
+        ReaderKind("haproxy", haproxy.build, haproxy.KNOWS, haproxy.ADVICE),
+        ReaderKind("envoy", envoy.build, envoy.KNOWS, envoy.ADVICE),
         ReaderKind("ray", ray.build, ray.KNOWS, ray.ADVICE, ray.survey),
         ReaderKind("torchserve", torchserve.build, torchserve.KNOWS, torchserve.ADVICE),
         ReaderKind("triton", triton.build, triton.KNOWS, triton.ADVICE),

@@ -60,6 +60,13 @@ FRONT_LOGS = (
     Log("traefik-3.7.15-json.log", "jsonl", {"profile": "traefik"}, "fronts-traefik.client.jsonl"),
     Log("envoy-1.40.0-json.log", "jsonl", {"profile": "envoy"}, "fronts-envoy.client.jsonl"),
 )
+TEXT_FRONT_LOGS = (
+    Log("traefik-3.7.15-clf.log", "combined", {}, "fronts-traefikclf.client.jsonl"),
+    Log("haproxy-2.6.12-httplog.log", "haproxy", {}, "fronts-haproxy.client.jsonl"),
+    Log("envoy-1.40.0-default.log", "envoy", {}, "fronts-envoy.client.jsonl"),
+    Log("istio-text-format-via-envoy-1.40.0.log", "envoy", {}, "fronts-istio.client.jsonl"),
+)
+FRONT_WITHOUT_DURATIONS = Log("nginx-1.22.1-combined.log", "combined", {}, "fronts-nginx.client.jsonl")
 RAY_LOGS = tuple(
     Log(f"ray-serve-2.60.0-{name}.log", "ray", truth=f"ray-serve-2.60.0-{encoding}.client.jsonl")
     for name, encoding in (
@@ -84,10 +91,6 @@ OTHER_LOGS = (
     Log("llama-server-2024-kv-and-json-shape.log", "llamacpp"),
     Log("fronts-backend-llama-server-b11434.log", "llamacpp"),
     Log("envoy-ai-gateway-json-shape.log", "jsonl", {"profile": "envoy"}),
-    Log("nginx-1.22.1-combined.log", "jsonl", {"profile": "nginx"}),
-    Log("haproxy-2.6.12-httplog.log", "jsonl", {"profile": "haproxy"}),
-    Log("traefik-3.7.15-clf.log", "jsonl", {"profile": "traefik"}),
-    Log("envoy-1.40.0-default.log", "jsonl", {"profile": "envoy"}),
 )
 ALL_LOGS = (
     *VLLM_LOGS,
@@ -96,6 +99,8 @@ ALL_LOGS = (
     BARE_LLAMA_LOG,
     *OLD_LLAMA_LOGS,
     *FRONT_LOGS,
+    *TEXT_FRONT_LOGS,
+    FRONT_WITHOUT_DURATIONS,
     *RAY_LOGS,
     *TORCHSERVE_LOGS,
     *COUNTED_LOGS,
@@ -265,6 +270,9 @@ _WITNESSES: Mapping[str, Callable[[Log], dict[int, float]]] = {
     "ray": _id_witnesses,
     "transformers": _port_witnesses,
     "litellm": _port_witnesses,
+    "combined": _front_witnesses,
+    "haproxy": _front_witnesses,
+    "envoy": _front_witnesses,
 }
 
 

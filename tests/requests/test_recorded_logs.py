@@ -7,12 +7,15 @@ from tests.requests.replay import (
     ALL_LOGS,
     BARE_LLAMA_LOG,
     FRONT_LOGS,
+    FRONT_WITHOUT_DURATIONS,
     OLD_LLAMA_LOGS,
     POLL_SECONDS,
+    TEXT_FRONT_LOGS,
     TIMED_LLAMA_LOGS,
     VLLM_LOGS,
     VLLM_WITHOUT_REQUEST_LINES,
     Log,
+    Seen,
     Told,
     back_read,
     counted,
@@ -147,3 +150,32 @@ def test_fronts_place_requests_within_milliseconds(log: Log, way: str) -> None:
         assert found.start == pytest.approx(seen.sent, abs=0.020)
         assert found.end == pytest.approx(seen.ended, abs=0.170 if runs_on else 0.005)
         assert found.ended.outcome == ("aborted" if seen.aborted and not runs_on else "ok")
+
+
+@pytest.mark.parametrize("log", TEXT_FRONT_LOGS, ids=_id)
+@pytest.mark.parametrize("way", WAYS)
+def test_fronts_text_logs_place_requests_as_well_as_their_stamps(log: Log, way: str) -> None:
+    told = list(_told(log, way).values())
+    assert [one.ended.outcome for one in told].count("error") == 1  # the malformed one
+    assert len(told) == len(truth(log)) + 1
+    for seen in truth(log):
+        runs_on = seen.aborted and "haproxy" in log.name
+        took = seen.ended - seen.sent
+        found = min(told, key=lambda one: abs(one.end - one.start - took) if "clf" in log.name else _apart(one, seen))
+        assert found.start == pytest.approx(seen.sent, abs=found.start_uncertainty + 0.006)
+        assert found.end == pytest.approx(seen.ended, abs=found.end_uncertainty + (0.170 if runs_on else 0.006))
+        assert found.end - found.start == pytest.approx(took, abs=0.170 if runs_on else 0.015)
+        # Traefik's text logs a stream with its headers' status, 200, whoever ended it.
+        unseen = runs_on or "clf" in log.name
+        assert found.ended.outcome == ("aborted" if seen.aborted and not unseen else "ok")
+
+
+def _apart(one: Told, seen: Seen) -> float:
+    return abs(one.start - seen.sent) + abs(one.end - seen.ended)
+
+
+def test_a_front_that_logs_no_duration_counts_every_request_and_places_none() -> None:
+    log = FRONT_WITHOUT_DURATIONS
+    told = events(feed(log.reader(), live(log)))
+    assert [one.outcome for one in counted(told)] == ["ok"] * len(truth(log)) + ["error"]
+    assert not requests(told)
