@@ -55,7 +55,7 @@ _TEXT = re.compile(
     r"((?: \S{1,256}){0,4}?) --? (.*)",
     re.DOTALL,
 )
-_REQUEST = re.compile(r"([A-Z]+) (?:(/\S*) )?(\d{3}|[A-Z_]+) (\d{1,12}(?:\.\d+)?)ms(?:\s|$)")
+_REQUEST = re.compile(r"([A-Z]+) (?:(\S+) )?(\d{3}|[A-Z_]+) (\d{1,12}(?:\.\d+)?)ms(?:\s|$)")
 _LEFT = re.compile(r"Client for request (\S+) disconnected")
 _CLIENT_LEFT = ("499", "CANCELLED")
 
