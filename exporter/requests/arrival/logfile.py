@@ -70,7 +70,16 @@ def head_digest(fd: int, size: int) -> str:
 
 
 def line_start(fd: int, end: int, longest: int) -> int:
-    """The beginning of the line in which `end` falls: a half line there is still growing and is taken whole."""
+    """The beginning of the line in which `end` falls: a half line there is still growing and is taken whole.
+
+    But for a JSON array, which has an end of its own.
+    """
+    at = _after_newline(fd, end, longest)
+    is_array = os.pread(fd, 2, at) == b"[{" and os.pread(fd, 2, max(0, end - 2)) == b"}]"
+    return end if is_array else at
+
+
+def _after_newline(fd: int, end: int, longest: int) -> int:
     at = end
     while at > max(0, end - longest):
         size = min(CHUNK_BYTES, at)
@@ -161,6 +170,8 @@ class LogFile:
             self._size = self.position  # truncated just now; the next notice will see it
             return []
         lines = self._splitter.feed(piece)
+        if not self.lag:
+            lines += self._splitter.take_array()
         self._refresh_head()
         return lines
 

@@ -1,5 +1,6 @@
 """Bytes in, complete lines out, however the bytes are chopped."""
 
+import json
 from collections import Counter
 
 from exporter.requests.arrival import LINE_TOO_LONG
@@ -46,6 +47,13 @@ class LineSplitter:
         self.returned = self.taken
         return self._complete(b"")
 
+    def take_array(self) -> list[str]:
+        """Return the half line if it is a whole JSON array: some files are written at once, without a line end."""
+        if not self._half or self._half[0][:1] != b"[" or self._half[-1][-1:] != b"]":
+            return []
+        raw = b"".join(self._half)
+        return self.flush() if raw.startswith(b"[{") and _is_json(raw) else []
+
     def _keep(self, piece: bytes) -> None:
         self.taken += len(piece)
         if self.taken - self.returned > self._longest:
@@ -70,6 +78,14 @@ class LineSplitter:
         short = [raw for raw in block.split(b"\n") if len(raw) <= self._longest]
         self._dropped[LINE_TOO_LONG] += block.count(b"\n") + 1 - len(short)
         return _texts(b"\n".join(short)) if short else []
+
+
+def _is_json(raw: bytes) -> bool:
+    try:
+        json.loads(raw)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _texts(block: bytes) -> list[str]:

@@ -61,6 +61,27 @@ def test_a_half_line_waits_until_it_is_complete(log: Path) -> None:
     assert follow.texts() == ["one line"]
 
 
+def test_a_whole_json_array_needs_no_line_end(tmp_path: Path) -> None:
+    write(tmp_path / "trace.0", '[{"id":1}]')
+    follow = Follow(tmp_path / "trace.*")
+    assert follow.texts() == []  # it was there before us
+    write(tmp_path / "trace.1", '[{"id":2},{"a":[{}]')
+    assert follow.texts(after=1.0) == []
+    write(tmp_path / "trace.1", "}]")
+    assert follow.texts() == ['[{"id":2},{"a":[{}]}]']
+    write(tmp_path / "trace.1", "\nnext\n")
+    assert follow.texts() == ["", "next"]
+
+
+def test_brackets_at_the_ends_of_a_half_line_make_no_array(log: Path) -> None:
+    follow = Follow(log, start_at="beginning")
+    for text in ("[TRT-LLM] [I]", "[{]", " [}]"):
+        write(log, text)
+        assert follow.texts(after=1.0) == []
+    write(log, "\n")
+    assert follow.texts() == ["[TRT-LLM] [I][{] [}]"]
+
+
 def test_carriage_returns_before_line_ends_are_no_part_of_the_line(log: Path) -> None:
     write(log, "a\r\nb\rc\n\r\n")
     assert Follow(log, start_at="beginning").texts() == ["a", "b\rc", ""]
