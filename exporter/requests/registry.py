@@ -5,7 +5,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from exporter.domain.lines import Line
-from exporter.requests import combined, envoy, haproxy, jsonl, llamacpp, ray, torchserve, triton, uvicorn, vllm
+from exporter.requests import (
+    combined,
+    envoy,
+    haproxy,
+    jsonl,
+    llamacpp,
+    ray,
+    sglang,
+    tgi,
+    torchserve,
+    triton,
+    uvicorn,
+    vllm,
+)
 from exporter.requests.reader import RequestReader
 
 
@@ -34,6 +47,8 @@ READERS: Mapping[str, ReaderKind] = {
     for kind in (
         ReaderKind("vllm", vllm.build, vllm.KNOWS, vllm.ADVICE),
         ReaderKind("llamacpp", llamacpp.build, llamacpp.KNOWS, llamacpp.ADVICE, llamacpp.survey),
+        ReaderKind("sglang", sglang.build, sglang.KNOWS, sglang.ADVICE),
+        ReaderKind("tgi", tgi.build, tgi.KNOWS, tgi.ADVICE),
         ReaderKind("jsonl", jsonl.build, jsonl.KNOWS, jsonl.ADVICE),
         ReaderKind("combined", combined.build, combined.KNOWS, combined.ADVICE),
         ReaderKind("haproxy", haproxy.build, haproxy.KNOWS, haproxy.ADVICE),

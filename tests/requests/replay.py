@@ -84,9 +84,13 @@ COUNTED_LOGS = (
     _with_own_truth("litellm-1.106.2-json", "litellm"),
 )
 OTHER_LOGS = (
+    *(Log(f"tgi-3.x-{form}-shape.log", "tgi") for form in ("text", "ansi", "json")),
     Log("triton-trace-shape.json", "triton"),
     Log("triton-verbose-shape.log", "triton"),
     Log("trtllm-serve-shape.log", "trtllm"),
+    Log("sglang-0.5.23-driver.log", "sglang"),
+    Log("sglang-server-shape.log", "sglang"),
+    Log("sglang-export-metrics-shape.log", "sglang"),
     Log("vllm-v0-shape.log", "vllm"),
     Log("llama-server-2024-kv-and-json-shape.log", "llamacpp"),
     Log("fronts-backend-llama-server-b11434.log", "llamacpp"),
