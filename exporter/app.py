@@ -12,11 +12,12 @@ from exporter.clock import SystemClock
 from exporter.config.calibrations import calibrations_for
 from exporter.domain.errors import ConfigError, ExporterError
 from exporter.domain.readings import Device
-from exporter.domain.settings import ServerSettings, Settings
+from exporter.domain.settings import RequestSettings, ServerSettings, Settings
 from exporter.domain.snapshot import SettledRequest, Snapshot
 from exporter.domain.units import Instant
 from exporter.engine import Engine, PowerFeed
 from exporter.feeds.feed import Feed
+from exporter.feeds.joined import JoinedFeed
 from exporter.feeds.logs import LogFeed
 from exporter.pipeline.pipeline import Pipeline
 from exporter.pipeline.server import serves
@@ -170,9 +171,13 @@ def _check_devices(settings: Settings, devices: Sequence[Device]) -> None:
 
 
 def _feed(server: ServerSettings) -> Feed:
-    (requests,) = server.requests
+    feeds = [_part(server.name, requests) for requests in server.requests]
+    return feeds[0] if len(feeds) == 1 else JoinedFeed(feeds)
+
+
+def _part(server: str, requests: RequestSettings) -> Feed:
     arrival = open_arrival(requests.path, start_at=requests.start_at)
-    return LogFeed(server.name, arrival, READERS[requests.source].build(requests.options, requests.timezone))
+    return LogFeed(server, arrival, READERS[requests.source].build(requests.options, requests.timezone))
 
 
 def _announce(opened: Opened) -> None:
