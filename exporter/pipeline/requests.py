@@ -245,7 +245,8 @@ class Requests:
         self._fresh.append(finished)
 
     def _life(self, news: Completed, running: Running | None) -> Life:
-        since = max(news.start, running.since) if running is not None else news.start
+        # What a start's news said is out of date once the whole is known, unless time was given out on it.
+        since = news.start if running is None or running.since == running.news.at else max(news.start, running.since)
         end = max(news.end, since + _LEAST_LIFE_SECONDS)
         known_first = news.first_token is not None
         first = min(max(news.first_token or since, since), end)

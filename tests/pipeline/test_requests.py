@@ -104,6 +104,17 @@ class TestWhole:
         assert requests.fresh() == []
 
 
+class TestMoreExact:
+    def test_a_whole_request_after_its_start_is_placed_by_what_it_says_itself(self) -> None:
+        requests = no_requests()
+        start(requests, "a", 1.05)
+        requests.hear(Completed("a", Instant(1.0), Instant(3.0), prompt_tokens=40, output_tokens=9), 3.0)
+        (finished,) = requests.fresh()
+        assert (finished.life.start, finished.life.end, finished.life.prefill_tokens) == (1.0, 3.0, 40.0)
+        assert not requests.running
+        assert requests.duplicates == 0
+
+
 class TestTwice:
     def test_a_start_heard_twice_is_one_request(self) -> None:
         requests = no_requests()
