@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from exporter.domain.events import Completed, Counted, Ended, FirstToken, Heard, RequestEvent, Started, Used
 from exporter.domain.lines import Line
 from exporter.domain.units import Instant
+from exporter.requests.arrival.envelope import EnvelopeDecoder, EnvelopeKind
 from exporter.requests.reader import RequestReader
 from exporter.requests.registry import READERS
 
@@ -32,6 +33,7 @@ class Log:
     kind: str
     options: Mapping[str, Any] = field(default_factory=dict)
     truth: str | None = None
+    envelope: EnvelopeKind = "none"
 
     def reader(self) -> RequestReader:
         return READERS[self.kind].build(self.options, "UTC")
@@ -94,8 +96,16 @@ OTHER_LOGS = (
     Log("vllm-v0-shape.log", "vllm"),
     Log("llama-server-2024-kv-and-json-shape.log", "llamacpp"),
     Log("fronts-backend-llama-server-b11434.log", "llamacpp"),
+    Log("fronts-backend-istio-run.log", "llamacpp"),
     Log("envoy-ai-gateway-json-shape.log", "jsonl", {"profile": "envoy"}),
 )
+WRAPPED_LOGS = (
+    Log("llama-server-b7079.docker.log", "llamacpp", envelope="docker"),
+    Log("vllm-0.11.0-cpu-log-requests.docker.log", "vllm", envelope="docker"),
+    Log("vllm-0.32.0-cpu-log-requests.cri.log", "vllm", envelope="cri"),
+    Log("sglang-0.5.23-driver-limit2048.cri.log", "sglang", envelope="cri"),
+)
+"""Logs in the envelopes of container runtimes, which were put around them later: their stamps are nobody's truth."""
 ALL_LOGS = (
     *VLLM_LOGS,
     VLLM_WITHOUT_REQUEST_LINES,
@@ -108,6 +118,7 @@ ALL_LOGS = (
     *RAY_LOGS,
     *TORCHSERVE_LOGS,
     *COUNTED_LOGS,
+    *WRAPPED_LOGS,
     *OTHER_LOGS,
 )
 
@@ -285,7 +296,7 @@ _WITNESSES: Mapping[str, Callable[[Log], dict[int, float]]] = {
 
 def back_read(log: Log) -> list[Line]:
     last = Instant(max(written(log)))
-    return [Line(text, Instant(-inf), last) for text in texts(log)]
+    return _unwrapped(log, [Line(text, Instant(-inf), last) for text in texts(log)])
 
 
 def live(log: Log, poll_seconds: float = POLL_SECONDS) -> list[Line]:
@@ -293,7 +304,12 @@ def live(log: Log, poll_seconds: float = POLL_SECONDS) -> list[Line]:
     for text, at in zip(texts(log), written(log), strict=True):
         read = ceil(at / poll_seconds) * poll_seconds
         lines.append(Line(text, Instant(read - poll_seconds), Instant(read)))
-    return lines
+    return _unwrapped(log, lines)
+
+
+def _unwrapped(log: Log, lines: Sequence[Line]) -> list[Line]:
+    decoder = EnvelopeDecoder(log.envelope)
+    return [inner for line in lines if isinstance(inner := decoder.feed(line), Line)]
 
 
 def feed(reader: RequestReader, lines: Sequence[Line]) -> list[Heard]:
