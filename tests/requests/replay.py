@@ -93,6 +93,8 @@ OTHER_LOGS = (
     Log("sglang-0.5.23-driver.log", "sglang"),
     Log("sglang-server-shape.log", "sglang"),
     Log("sglang-export-metrics-shape.log", "sglang"),
+    Log("lmdeploy-0.18.0-driver.log", "lmdeploy"),
+    Log("lmdeploy-info-shape.log", "lmdeploy"),
     Log("vllm-v0-shape.log", "vllm"),
     Log("llama-server-2024-kv-and-json-shape.log", "llamacpp"),
     Log("fronts-backend-llama-server-b11434.log", "llamacpp"),
