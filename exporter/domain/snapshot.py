@@ -21,11 +21,12 @@ ScoreName = Literal["r2", "mape", "bias", "pearson", "spearman"]
 
 @dataclass(frozen=True, slots=True)
 class Exemplar:
-    """One request that fell into a bucket."""
+    """One request that fell into a bucket. `trace_id`: of its trace, if it is known to have one."""
 
     request_id: str
     value: float
     at: Instant
+    trace_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +162,7 @@ class ServerView:
         policy: the attribution policy in force, e.g. `time`. wanted_policy: the configured one.
         policy_reason: why they differ; empty where they do not.
         coefficients: what the policy learned: joules a `step` and a token of each kind; watts `idle`.
+        tenants: joules by tenant, `unknown` and `other` included; nobody where no request ever named one.
     """
 
     server: str
@@ -175,6 +177,7 @@ class ServerView:
     wanted_policy: str
     policy_reason: str
     coefficients: Mapping[str, float]
+    tenants: Mapping[str, Joules] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +192,7 @@ class SettledRequest:
         metered_joules: its energy as metered, where it ran alone and long enough to be metered; else None.
         predicted: what each proxy said before it knew; those that could not say are left out.
         interval: of an estimate: (low, high), where nine of ten true values are to lie; None where metered.
+        tenant, trace_id: whose it was, and its trace, where a source told.
     """
 
     server: str
@@ -209,6 +213,8 @@ class SettledRequest:
     metered_joules: Joules | None = None
     predicted: Mapping[ProxyName, Joules] = field(default_factory=dict)
     interval: tuple[Joules, Joules] | None = None
+    tenant: str | None = None
+    trace_id: str | None = None
 
     @property
     def has_energy(self) -> bool:

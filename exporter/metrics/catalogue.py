@@ -67,6 +67,8 @@ LABELS = {
     "share": "`requests`, `idle` (no request ran) or `unattributed` (caused by a request that is not known)",
     "source": "the power source: `nvml`, `rapl`, `cpu`, `simulated`",
     "stage": "the part of the exporter in which the fault was caught",
+    "tenant": "whom a request is billed to: a header's value, a key's hash; `unknown` if it named nobody, `other` past "
+    "`labels.tenant.max`",
     "term": "what costs the joules: a `step`, a token (`prefill_token`, `decode_token`, `context_token`, "
     "`prompt_token`, `output_token`), a `request`, a `second` or `shared_second` (watts); `idle` is in watts",
     "uuid": "the vendor's identity of the device, empty where there is none",
@@ -164,6 +166,13 @@ ENERGY_LATE = Family(
     "Energy that late requests were due but could not be given, because it was booked already. Part of other shares.",
     ("server",),
     "Power and energy",
+)
+TENANT_ENERGY = Family(
+    "llm_tenant_energy_joules_total",
+    "counter",
+    "Energy of settled requests by tenant: whom they are billed to.",
+    ("server", "tenant"),
+    "Requests",
 )
 POWER_SOURCE = Family(
     "llm_power_source_info",
@@ -440,7 +449,7 @@ EVENT_UNCERTAINTY = Family(
 LABEL_OVERFLOWS = Family(
     "llm_energy_exporter_label_overflows_total",
     "counter",
-    "Times a label's bound was reached: a new `model` became `other`; a request's model had no room for a `proxy`.",
+    "Times a label's bound was reached: a new `model` or `tenant` became `other`; a `proxy` had no room for a model.",
     ("label",),
     "The exporter itself",
 )
@@ -488,6 +497,7 @@ CATALOGUE = (
     ENERGY,
     ENERGY_UNSETTLED,
     ENERGY_LATE,
+    TENANT_ENERGY,
     POWER_SOURCE,
     POWER_SENSOR_PERIOD,
     POWER_COUNTER_RATIO,

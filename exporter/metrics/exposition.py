@@ -32,8 +32,7 @@ OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 _as_openmetrics, _ = choose_encoder("application/openmetrics-text; version=1.0.0; escaping=allow-utf-8")
 _as_text, _ = choose_encoder("")
 
-_EXEMPLAR_LABEL = "request_id"
-_EXEMPLAR_ROOM = 128 - len(_EXEMPLAR_LABEL)  # OpenMetrics: 128 characters for all names and values of an exemplar
+_EXEMPLAR_ROOM = 128  # OpenMetrics: so many characters for all names and values of an exemplar
 
 _FAMILIES: dict[str, Callable[..., Metric]] = {
     "counter": CounterMetricFamily,
@@ -124,8 +123,10 @@ def _bounds(bounds: tuple[float, ...]) -> tuple[str, ...]:
 
 def _exemplar(exemplar: Exemplar) -> ClientExemplar:
     # A cut id still finds its request in a log; a longer one would cost the whole scrape.
-    label = {_EXEMPLAR_LABEL: _clean(exemplar.request_id)[:_EXEMPLAR_ROOM]}
-    return ClientExemplar(label, exemplar.value, round(exemplar.at, 3))
+    trace = {"trace_id": _clean(exemplar.trace_id)} if exemplar.trace_id else {}
+    room = _EXEMPLAR_ROOM - len("request_id") - sum(len(name) + len(value) for name, value in trace.items())
+    labels = {"request_id": _clean(exemplar.request_id)[:room], **trace}
+    return ClientExemplar(labels, exemplar.value, round(exemplar.at, 3))
 
 
 def _clean(text: str) -> str:

@@ -35,7 +35,7 @@ _SHARES = get_args(Share)
 _PHASES = get_args(Phase)
 _DIRECTIONS = get_args(Direction)
 _SCORES = get_args(ScoreName)
-_BOUNDED_LABELS = ("model", "proxy")
+_BOUNDED_LABELS = ("model", "proxy", "tenant")
 
 _Key = TypeVar("_Key", bound=str)
 
@@ -142,6 +142,8 @@ def _server(view: ServerView) -> Iterator[_Sample]:
     labels = (view.server,)
     yield c.RUNNING_REQUESTS, (view.server, "log"), view.running
     yield c.ENERGY_LATE, labels, view.late_joules
+    for tenant, joules in view.tenants.items():
+        yield c.TENANT_ENERGY, (view.server, tenant), joules
     yield c.SETTLE_LAG, labels, view.settle_seconds
     yield from _each(c.CLOSINGS, labels, view.closings, _CLOSINGS)
     yield c.DUPLICATES, labels, view.duplicates

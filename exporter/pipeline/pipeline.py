@@ -164,6 +164,7 @@ class Pipeline:
             label_overflows={
                 "model": sum(server.overflows for server in self.servers.values()),
                 "proxy": sum(server.proxying.overflows for server in self.servers.values()),
+                "tenant": sum(server.tenants.overflows for server in self.servers.values()),
             },
         )
 

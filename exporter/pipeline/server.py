@@ -23,6 +23,7 @@ from exporter.pipeline.requests import Requests
 from exporter.pipeline.settling import Batch
 from exporter.pipeline.student import Settled
 from exporter.pipeline.tally import Tally
+from exporter.pipeline.tenants import Tenants
 from exporter.proxy.calibration.calibration import Calibration, Machine, key_of
 from exporter.proxy.calibration.calibrator import Terms
 from exporter.proxy.calibration.estimator import Estimates, Estimator
@@ -65,6 +66,7 @@ class Server:
         self.windows = Windows(ledger, settings.name)
         self.proxying = Proxying(settings.name, ledger, observer, whole)
         self.tallies: dict[str, Tally] = {}
+        self.tenants = Tenants(whole.labels.tenant.max)
         self.heard_until: float = ledger.since
         self.late_joules = 0.0
         self.overflows = 0
@@ -107,6 +109,7 @@ class Server:
         if self._estimator is not None:
             settled = estimated(settled, self._estimator.estimate(batch.seen))
         self._tally(model).add(settled)
+        self.tenants.add(settled)
         for one, prefill in zip(settled, batch.prefill.tolist(), strict=True):
             self._count_phases(one, prefill)
         return settled
@@ -139,6 +142,8 @@ class Server:
                 concurrency=concurrency[index],
                 metered_joules=_known(metered[index]),
                 predicted={name: Joules(each[index]) for name, each in predictions if each[index] == each[index]},
+                tenant=news.tenant,
+                trace_id=news.trace_id,
             )
 
     def _count_phases(self, settled: SettledRequest, prefill: float) -> None:
@@ -199,6 +204,7 @@ class Server:
             policy_reason=""
             if self.in_force == wanted
             else self.policy.doubt() or "another server on its devices doubts",
+            tenants=self.tenants.view(),
             coefficients=coefficients(self.policy),
         )
 
@@ -219,6 +225,7 @@ class Server:
             "learned_until": self.windows.learned_until,
             "heard_until": self.heard_until,
             "proxies": self.proxying.books(),
+            "tenants": self.tenants.snapshot(),
         }
 
     def restore(self, snapshot: dict[str, Any], samples: Mapping[str, Any]) -> None:
@@ -234,6 +241,8 @@ class Server:
         self._model = self.settings.model or snapshot["model"]
         self.windows.learned_until = snapshot["learned_until"]
         self.heard_until = snapshot["heard_until"]
+        if "tenants" in snapshot:
+            self.tenants.restore(snapshot["tenants"])
         if "proxies" in snapshot:
             self.proxying.restore(snapshot["proxies"], samples)
 

@@ -10,7 +10,7 @@ from exporter.domain.events import Outcome
 from exporter.domain.readings import Method
 from exporter.domain.settings import BucketSettings
 from exporter.domain.snapshot import Direction, Exemplar, HistogramValue, ModelView, Phase, SettledRequest
-from exporter.domain.units import Instant, Joules
+from exporter.domain.units import Joules
 
 
 class Histogram:
@@ -22,7 +22,7 @@ class Histogram:
         self._sum = 0.0
         self._exemplars: list[Exemplar | None] = [None] * (len(bounds) + 1)
 
-    def observe(self, values: Sequence[float], ids: Sequence[str], at: Sequence[Instant]) -> None:
+    def observe(self, values: Sequence[float], requests: Sequence[SettledRequest]) -> None:
         """Take in observations, each with the request it belongs to."""
         if not values:
             return
@@ -31,7 +31,8 @@ class Histogram:
         self._sum += float(np.sum(values))
         latest = dict(zip(buckets.tolist(), range(len(values)), strict=True))
         for bucket, index in latest.items():
-            self._exemplars[bucket] = Exemplar(ids[index], values[index], at[index])
+            one = requests[index]
+            self._exemplars[bucket] = Exemplar(one.id, values[index], one.end, one.trace_id)
 
     def value(self) -> HistogramValue:
         """The histogram as it stands."""
@@ -81,11 +82,11 @@ class Tally:
             spent = [one for one in mine if one.output_tokens]
             energy = self.energy.setdefault(method, Histogram(self.buckets.energy))
             per_token = self.per_token.setdefault(method, Histogram(self.buckets.energy_per_token))
-            _observe(energy, mine, [one.joules for one in mine])
-            _observe(per_token, spent, [one.joules / (one.output_tokens or 1) for one in spent])
-        _observe(self.duration, settled, [one.end - one.start + one.queued_seconds for one in settled])
+            energy.observe([one.joules for one in mine], mine)
+            per_token.observe([one.joules / (one.output_tokens or 1) for one in spent], spent)
+        self.duration.observe([one.end - one.start + one.queued_seconds for one in settled], settled)
         told = [one for one in settled if one.time_to_first_token_seconds is not None]
-        _observe(self.first_token, told, [one.time_to_first_token_seconds or 0.0 for one in told])
+        self.first_token.observe([one.time_to_first_token_seconds or 0.0 for one in told], told)
 
     def view(self) -> ModelView:
         """The tally as it stands."""
@@ -126,7 +127,3 @@ class Tally:
             self.per_token.setdefault(method, Histogram(self.buckets.energy_per_token)).restore(saved)
         self.duration.restore(snapshot["duration"])
         self.first_token.restore(snapshot["first_token"])
-
-
-def _observe(histogram: Histogram, requests: Sequence[SettledRequest], values: Sequence[float]) -> None:
-    histogram.observe(values, [one.id for one in requests], [one.end for one in requests])

@@ -67,6 +67,8 @@ def receipt(request: SettledRequest) -> Mapping[str, Any]:
         "predicted": dict(request.predicted),
         "prompt_tokens": request.prompt_tokens,
         "output_tokens": request.output_tokens,
+        "tenant": request.tenant,
+        "trace_id": request.trace_id,
     }
 
 

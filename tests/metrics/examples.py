@@ -96,6 +96,7 @@ def server_view(server: str = "chat") -> ServerView:
         wanted_policy="steps",
         policy_reason="12 of 60 windows seen",
         coefficients={"step": 3.16, "decode_token": 0.0665},
+        tenants={"team-a": Joules(180.5), "unknown": Joules(39.0)},
     )
 
 

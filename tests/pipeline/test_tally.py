@@ -34,7 +34,7 @@ def a_tally() -> Tally:
 
 def test_a_value_on_a_bound_falls_into_its_bucket() -> None:
     histogram = Histogram((1.0, 2.0))
-    histogram.observe([0.5, 1.0, 1.5, 2.0, 9.0], list("abcde"), [Instant(0.0)] * 5)
+    histogram.observe([0.5, 1.0, 1.5, 2.0, 9.0], [ONE] * 5)
     value = histogram.value()
     assert value.counts == (2, 2, 1)
     assert value.sum == pytest.approx(14.0)
@@ -42,9 +42,10 @@ def test_a_value_on_a_bound_falls_into_its_bucket() -> None:
 
 def test_each_bucket_keeps_its_latest_request() -> None:
     histogram = Histogram((1.0,))
-    histogram.observe([0.5, 0.7], ["a", "b"], [Instant(1.0), Instant(2.0)])
-    histogram.observe([], [], [])
-    assert histogram.value().exemplars == (Exemplar("b", 0.7, Instant(2.0)), None)
+    histogram.observe([0.5, 0.7], [ONE, replace(ONE, id="b", trace_id="0af7651916cd43dd8448eb211c80319c")])
+    histogram.observe([], [])
+    latest = Exemplar("b", 0.7, Instant(14.0), "0af7651916cd43dd8448eb211c80319c")
+    assert histogram.value().exemplars == (latest, None)
 
 
 def test_requests_and_tokens_are_counted_by_outcome_and_direction() -> None:

@@ -137,6 +137,8 @@ async def test_a_request_tells_all_about_its_energy(client: Client) -> None:
         "late_joules": 0.0,
         "predicted": {"time": 104.0, "step_model": 86.5},
         "prompt_tokens": 400,
+        "tenant": None,
+        "trace_id": None,
         "output_tokens": 220,
     }
 
