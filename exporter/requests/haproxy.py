@@ -138,9 +138,11 @@ class HaproxyReader:
 
 
 def _outcome(state: str, status: int) -> Outcome:
+    if status >= 400:
+        return status_outcome(status)
     if state[0] in "Cc":
         return "aborted"
-    return "error" if state[0] != "-" else status_outcome(status)
+    return "ok" if state[0] == "-" else "error"
 
 
 def _captures(value: Any) -> list[str]:

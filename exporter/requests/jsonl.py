@@ -1,16 +1,19 @@
 """Logs of one JSON object a request, written when it ended: by HTTP fronts, gateways, callbacks. Fields by name.
 
-    profile: nginx | haproxy | traefik | envoy       where to start from; everything below overrides it
+    profile: nginx                                   where to start from (see profiles); everything below overrides it
     fields:
       id: request_id                                 a path: `a`, `a.b` (inside `a`), `a|b` (the first that is there)
       end: {path: msec, unit: s}                     a number since 1970 (s, ms, us, ns), or text:
       start: {path: tr, format: "%d/%b/%Y:%H:%M:%S.%f"}       rfc3339 (the default), or a strptime format
       duration: {path: request_time, unit: s}
-      first_token, ttft, queued, model, prompt_tokens, cached_tokens, output_tokens, status
+      first_token, ttft, queued, model, prompt_tokens, cached_tokens, output_tokens, status, tenant
+      trace_id: traceparent                          32 hex digits, or a W3C traceparent
       outcome: {path: result, ok: [done], error: [failed], aborted: [gone]}
     where: {path: {suffix: [/completions]}}          only lines that match all of these
     unless: {Tc: -1}                                 no lines that match any: they never reached a server
-    aborted: {flags: {word: DC}}                     the client left, whatever the status says
+    aborted: {flags: {word: DC}}                     the client left, though the status is one of success
+    failed: {flags: {word: UC}}                      something else broke, though the status is one of success
+    once: true                                       an id is told once, where fronts in a row log the same request
 
 A request's place in time is its end and its duration; from start and duration, end and duration, or start and end, the
 first pair that is mapped. The end is then a stamp like any other (see stamps): the moment of reading may sharpen it.
@@ -21,7 +24,7 @@ Everything that can be decided is decided when the reader is built, so that a li
 import json
 from collections.abc import Callable, Mapping
 from datetime import tzinfo
-from typing import Any, NamedTuple
+from typing import Any
 
 from exporter.domain.errors import ConfigError
 from exporter.domain.events import Completed, Dropped, Heard, Ignored, Outcome, Used
@@ -44,9 +47,18 @@ from exporter.requests.fields import (
     number_of,
     scalars_of,
 )
-from exporter.requests.profiles import PROFILES, SETUP
+from exporter.requests.fronts import (
+    Numbers,
+    Span,
+    ToldOnce,
+    span_from_end,
+    span_from_start,
+    status_outcome,
+    trace_id_of,
+)
+from exporter.requests.profiles import PROFILES, READ_BY, SETUP
 from exporter.requests.reader import RequestReader
-from exporter.requests.stamps import Stamp, moment, time_zone
+from exporter.requests.stamps import moment, time_zone
 
 KNOWS = {
     "start": "arrival at the front, queueing included unless `queued` is mapped",
@@ -60,31 +72,22 @@ ADVICE = "Log at least an end or start, a duration, the path and the status. " +
 )
 
 
-class Span(NamedTuple):
-    """A request's place in time: when it ended by the wall clock, how long it took, how sure that length is."""
-
-    end: Stamp
-    seconds: float
-    precision: float
-
-
 Spanner = Callable[[Record, Line], Span | None]
 
 _LONGEST_PREFIX = 256  # of what a syslog or a shipper may put before the object
-_LONGEST_SPAN_SECONDS = 1e8
 _MOST_TOKENS = 1 << 40
 
 _TIME_FIELDS = ("start", "end", "first_token")
 _LENGTH_FIELDS = ("duration", "ttft", "queued")
-_PLAIN_FIELDS = ("id", "model", "prompt_tokens", "cached_tokens", "output_tokens", "status")
+_PLAIN_FIELDS = ("id", "model", "prompt_tokens", "cached_tokens", "output_tokens", "status", "tenant", "trace_id")
 _FIELDS = (*_TIME_FIELDS, *_LENGTH_FIELDS, *_PLAIN_FIELDS, "outcome")
-_OPTIONS = ("profile", "fields", "where", "unless", "aborted")
+_OPTIONS = ("profile", "fields", "where", "unless", "aborted", "failed", "once")
 _OUTCOMES: tuple[Outcome, ...] = ("ok", "error", "aborted")
-_CLIENT_LEFT = 499
 
 _NOT_JSON = Ignored("not_json")
 _FILTERED = Ignored("filtered")
 _NEVER_SERVED = Ignored("never_served")
+_TOLD = Ignored("told_before")
 _BAD_JSON = Dropped("bad_json")
 _BAD_TIMES = Dropped("bad_times")
 
@@ -105,7 +108,8 @@ class JsonlReader:
 
     def __init__(self, recipe: "_Recipe") -> None:
         self._recipe = recipe
-        self._nameless = 0
+        self._numbers = Numbers()
+        self._told = ToldOnce()
 
     def feed(self, line: Line) -> Heard:
         """Say what this line means."""
@@ -116,28 +120,35 @@ class JsonlReader:
             record: Record = _decode(line.text, brace)[0]
         except (ValueError, RecursionError):
             return _BAD_JSON
-        recipe = self._recipe
-        for wanted in recipe.where:
-            if not wanted(record):
-                return _FILTERED
-        for unwanted in recipe.unless:
-            if unwanted(record):
-                return _NEVER_SERVED
-        span = recipe.span(record, line)
-        when = None if span is None else moment(line, span.end)
-        if span is None or when is None:
-            return _BAD_TIMES
-        return Used((self._completed(record, line, span, when.at, when.uncertainty),))
+        return self._refusal(record) or self._request(record, line)
 
     def snapshot(self) -> Mapping[str, Any]:
-        """How many requests had no id and were given one."""
-        return {"nameless": self._nameless}
+        """How many requests had no id and were given one; which were told, where they are told once."""
+        return {"nameless": self._numbers.given, "told": self._told.snapshot()}
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
         """Go on from a snapshot. An unusable snapshot is as good as none."""
-        nameless = snapshot.get("nameless")
-        if isinstance(nameless, int):
-            self._nameless = nameless
+        self._numbers.restore(snapshot.get("nameless"))
+        self._told.restore(snapshot.get("told"))
+
+    def _refusal(self, record: Record) -> Heard | None:
+        for wanted in self._recipe.where:
+            if not wanted(record):
+                return _FILTERED
+        for unwanted in self._recipe.unless:
+            if unwanted(record):
+                return _NEVER_SERVED
+        return None
+
+    def _request(self, record: Record, line: Line) -> Heard:
+        span = self._recipe.span(record, line)
+        when = None if span is None else moment(line, span.end)
+        if span is None or when is None:
+            return _BAD_TIMES
+        told = self._completed(record, line, span, when.at, when.uncertainty)
+        if self._recipe.once and not self._told.is_new(told.id, told.start - told.queued_seconds, told.end):
+            return _TOLD
+        return Used((told,))
 
     def _completed(self, record: Record, line: Line, span: Span, end: Instant, uncertainty: float) -> Completed:
         recipe = self._recipe
@@ -145,7 +156,7 @@ class JsonlReader:
         queued = recipe.queued(record) if recipe.queued else None
         queued = 0.0 if queued is None or not 0.0 <= queued <= span.seconds else queued
         return Completed(
-            _text(recipe.id(record)) or self._name(),
+            _text(recipe.id(record)) or self._numbers.next(),
             Instant(arrival + queued),
             end,
             uncertainty + span.precision / 2,
@@ -157,11 +168,9 @@ class JsonlReader:
             _count(recipe.prompt_tokens(record)),
             _count(recipe.cached_tokens(record)),
             _count(recipe.output_tokens(record)),
+            _text(recipe.tenant(record)),
+            trace_id_of(_text(recipe.trace_id(record))),
         )
-
-    def _name(self) -> str:
-        self._nameless += 1
-        return f"#{self._nameless}"
 
 
 def _text(value: Any) -> str | None:
@@ -189,13 +198,17 @@ class _Recipe:
         self.span = _spanner(times, lengths)
         self.first = _first_token(times.get("first_token"), lengths["ttft"][0] if "ttft" in lengths else None)
         self.queued: Length | None = lengths["queued"][0] if "queued" in lengths else None
-        self.outcome = _outcome(fields, compile_checks(options.get("aborted", {}), "options.aborted"))
+        aborted, failed = (compile_checks(options.get(key, {}), f"options.{key}") for key in ("aborted", "failed"))
+        self.outcome = _outcome(fields, aborted, failed)
+        self.once = _once(options.get("once", False))
         plain = {name: compile_path(fields[name], at[name]) for name in _PLAIN_FIELDS if name in fields}
         self.id = plain.get("id", nothing)
         self.model = plain.get("model", nothing)
         self.prompt_tokens = plain.get("prompt_tokens", nothing)
         self.cached_tokens = plain.get("cached_tokens", nothing)
         self.output_tokens = plain.get("output_tokens", nothing)
+        self.tenant = plain.get("tenant", nothing)
+        self.trace_id = plain.get("trace_id", nothing)
 
 
 # Options
@@ -206,11 +219,20 @@ def _with_profile(options: Mapping[str, Any]) -> Mapping[str, Any]:
     name = options.get("profile")
     if name is None:
         return options
+    if isinstance(name, str) and name in READ_BY:
+        source, why = READ_BY[name]
+        raise ConfigError("options.profile", f"{name!r} is none, since {why}: use source {source}, which reads it")
     if not isinstance(name, str) or name not in PROFILES:
         raise ConfigError("options.profile", f"must be one of {', '.join(PROFILES)}; got {name!r}")
     profile = PROFILES[name]
     fields = {**profile["fields"], **as_mapping(options.get("fields", {}), "options.fields")}
     return {**profile, **options, "fields": fields}
+
+
+def _once(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigError("options.once", f"must be true or false; got {value!r}")
+    return value
 
 
 # Times
@@ -227,31 +249,19 @@ def _spanner(times: Mapping[str, Times], lengths: Mapping[str, tuple[Length, flo
 
 
 def _from_start(start: Times, duration: Length, precision: float) -> Spanner:
-    def span(record: Record, line: Line) -> Span | None:
-        first, seconds = start(record, line), duration(record)
-        if first is None or seconds is None or not 0.0 <= seconds < _LONGEST_SPAN_SECONDS:
-            return None
-        return Span(Stamp(first.seconds + seconds, first.precision + precision), seconds, precision)
-
-    return span
+    return lambda record, line: span_from_start(start(record, line), duration(record), precision)
 
 
 def _from_end(end: Times, duration: Length, precision: float) -> Spanner:
-    def span(record: Record, line: Line) -> Span | None:
-        last, seconds = end(record, line), duration(record)
-        if last is None or seconds is None or not 0.0 <= seconds < _LONGEST_SPAN_SECONDS:
-            return None
-        return Span(last, seconds, precision)
-
-    return span
+    return lambda record, line: span_from_end(end(record, line), duration(record), precision)
 
 
 def _from_both(start: Times, end: Times) -> Spanner:
     def span(record: Record, line: Line) -> Span | None:
         first, last = start(record, line), end(record, line)
-        if first is None or last is None or not 0.0 <= last.seconds - first.seconds < _LONGEST_SPAN_SECONDS:
+        if first is None or last is None:
             return None
-        return Span(last, last.seconds - first.seconds, first.precision)
+        return span_from_end(last, last.seconds - first.seconds, first.precision)
 
     return span
 
@@ -268,8 +278,9 @@ def _first_token(times: Times | None, length: Length | None) -> FirstToken | Non
         after = length(record) if length else None
         if stamp is not None:
             after = span.seconds - (span.end.seconds - stamp.seconds)
-        # Outside of the request it is none of its tokens: a zero, another unit, a clock that was set.
-        return None if after is None or not 0.0 < after <= span.seconds else Instant(end - span.seconds + after)
+        # Outside of the request it is none of its tokens: a zero, another unit, a clock that was set. At its very end
+        # it is what gateways write for an answer in one piece.
+        return None if after is None or not 0.0 < after < span.seconds else Instant(end - span.seconds + after)
 
     return first
 
@@ -277,21 +288,17 @@ def _first_token(times: Times | None, length: Length | None) -> FirstToken | Non
 # Outcomes and filters
 
 
-def _outcome(fields: Mapping[str, Any], aborted: list[Check]) -> Callable[[Record], Outcome]:
+def _outcome(fields: Mapping[str, Any], aborted: list[Check], failed: list[Check]) -> Callable[[Record], Outcome]:
     status = compile_path(fields["status"], "options.fields.status") if "status" in fields else nothing
     named = _named_outcome(fields["outcome"], "options.fields.outcome") if "outcome" in fields else None
 
     def outcome(record: Record) -> Outcome:
-        told = named(record) if named else None
-        code = number_of(status(record)) or 0
-        if told:
+        told = (named(record) if named else None) or status_outcome(number_of(status(record)) or 0)
+        if told != "ok":
             return told
-        if code >= 400:
-            return "aborted" if code == _CLIENT_LEFT else "error"
-        for left in aborted:
-            if left(record):
-                return "aborted"
-        return "ok"
+        if any(left(record) for left in aborted):
+            return "aborted"
+        return "error" if any(broke(record) for broke in failed) else "ok"
 
     return outcome
 

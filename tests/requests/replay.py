@@ -68,6 +68,9 @@ TEXT_FRONT_LOGS = (
     Log("envoy-1.40.0-default.log", "envoy", {}, "fronts-envoy.client.jsonl"),
     Log("istio-text-format-via-envoy-1.40.0.log", "envoy", {}, "fronts-istio.client.jsonl"),
 )
+GATEWAY_LOG = Log(
+    "litellm-1.106.2-callback.log", "jsonl", {"profile": "litellm"}, "litellm-1.106.2-callback.client.jsonl"
+)
 FRONT_WITHOUT_DURATIONS = Log("nginx-1.22.1-combined.log", "combined", {}, "fronts-nginx.client.jsonl")
 RAY_LOGS = tuple(
     Log(f"ray-serve-2.60.0-{name}.log", "ray", truth=f"ray-serve-2.60.0-{encoding}.client.jsonl")
@@ -86,6 +89,8 @@ COUNTED_LOGS = (
     _with_own_truth("litellm-1.106.2-json", "litellm"),
 )
 OTHER_LOGS = (
+    Log("gin-1.8.1-ollama-style.log", "ollama"),
+    Log("ollama-journald-shape.log", "ollama"),
     *(Log(f"tgi-3.x-{form}-shape.log", "tgi") for form in ("text", "ansi", "json")),
     Log("triton-trace-shape.json", "triton"),
     Log("triton-verbose-shape.log", "triton"),
@@ -99,7 +104,7 @@ OTHER_LOGS = (
     Log("llama-server-2024-kv-and-json-shape.log", "llamacpp"),
     Log("fronts-backend-llama-server-b11434.log", "llamacpp"),
     Log("fronts-backend-istio-run.log", "llamacpp"),
-    Log("envoy-ai-gateway-json-shape.log", "jsonl", {"profile": "envoy"}),
+    Log("envoy-ai-gateway-json-shape.log", "jsonl", {"profile": "envoy-ai-gateway"}),
 )
 WRAPPED_LOGS = (
     Log("llama-server-b7079.docker.log", "llamacpp", envelope="docker"),
@@ -117,6 +122,7 @@ ALL_LOGS = (
     *FRONT_LOGS,
     *TEXT_FRONT_LOGS,
     FRONT_WITHOUT_DURATIONS,
+    GATEWAY_LOG,
     *RAY_LOGS,
     *TORCHSERVE_LOGS,
     *COUNTED_LOGS,

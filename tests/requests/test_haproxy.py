@@ -77,6 +77,7 @@ def test_what_haproxy_answered_by_itself_is_ignored() -> None:
         ("----", 400, "error"),
         ("----", 499, "aborted"),
         ("CD--", 200, "aborted"),
+        ("CD--", 400, "error"),
         ("CH--", -1, "aborted"),
         ("cD--", 200, "aborted"),
         ("SD--", 200, "error"),

@@ -179,6 +179,9 @@ def test_requests_that_never_reached_a_server_are_ignored() -> None:
     [
         ({}, "options.fields"),
         ({"profile": "apache"}, "options.profile"),
+        ({"profile": ["nginx"]}, "options.profile"),
+        ({"fields": FIELDS, "once": "yes"}, "options.once"),
+        ({"fields": FIELDS, "failed": "x"}, "options.failed"),
         ({"profile": "nginx", "feilds": {}}, "options.feilds"),
         ({"fields": []}, "options.fields"),
         ({"fields": {"starts": "x"}}, "options.fields.starts"),
@@ -205,3 +208,116 @@ def test_a_wrong_option_is_named_by_its_path(options: dict[str, Any], path: str)
     with pytest.raises(ConfigError) as error:
         READERS["jsonl"].build(options, None)
     assert error.value.path == path
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [("vllm-json", "vllm"), ("llama-jsonl", "llamacpp"), ("sglang-json", "sglang"), ("ray-json", "ray")],
+)
+def test_a_log_of_several_lines_a_request_is_left_to_the_source_that_reads_it(name: str, source: str) -> None:
+    with pytest.raises(ConfigError, match=f"use source {source}") as error:
+        READERS["jsonl"].build({"profile": name}, None)
+    assert error.value.path == "options.profile"
+
+
+def test_tenant_and_trace_are_told_where_they_are_mapped() -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    options = _mapped(tenant="who", trace_id="p")
+    told = _completed(options, {**GOOD, "who": "team-a", "p": f"00-{trace}-00f067aa0ba902b7-01"})
+    assert (told.tenant, told.trace_id) == ("team-a", trace)
+    for text in (trace.upper(), trace):
+        assert _completed(options, {**GOOD, "p": text}).trace_id == trace
+
+
+@pytest.mark.parametrize("text", ["", "-", "x" * 32, "0" * 32, "4bf92f35", 7, None])
+def test_what_is_no_trace_is_none(text: object) -> None:
+    assert _completed(_mapped(trace_id="p"), {**GOOD, "p": text}).trace_id is None
+
+
+def test_something_else_may_break_though_the_status_is_one_of_success() -> None:
+    options = {**_mapped(status="s"), "aborted": {"f": {"word": "DC"}}, "failed": {"f": {"word": ["UC", "UT"]}}}
+    outcomes = [_completed(options, {**GOOD, "f": flags, "s": 200}).outcome for flags in ("-", "UT", "DC", "UC,DC")]
+    assert outcomes == ["ok", "error", "aborted", "aborted"]
+
+
+def test_what_several_fronts_logged_is_told_once() -> None:
+    reader = READERS["jsonl"].build({**_mapped(id="i"), "once": True}, None)
+    lines = [{"i": "a", "t": NOW, "d": 2.0}, {"i": "a", "t": NOW + 0.01, "d": 2.02}, {"i": "b", "t": NOW, "d": 2.0}]
+    heard = [reader.feed(Line(json.dumps(line), Instant(-inf), Instant(NOW + 100))) for line in lines]
+    assert [isinstance(one, Used) for one in heard] == [True, False, True]
+    assert heard[1] == Ignored("told_before")
+    restored = READERS["jsonl"].build({**_mapped(id="i"), "once": True}, None)
+    restored.restore(json.loads(json.dumps(reader.snapshot())))
+    assert restored.feed(Line(json.dumps(lines[0]), Instant(-inf), Instant(NOW + 100))) == Ignored("told_before")
+
+
+def test_a_first_token_at_the_very_end_is_none() -> None:
+    options = _mapped(first_token={"path": "f", "unit": "s"})
+    assert _completed(options, {**GOOD, "f": NOW}).first_token is None
+    assert _completed(options, {**GOOD, "f": NOW - 0.5}).first_token == NOW - 0.5
+
+
+def _envoy(**changes: Any) -> dict[str, Any]:
+    return {
+        "start_time": "2026-11-21T04:17:01.000Z", "duration": 2000, "path": "/v1/completions", "method": "POST",
+        "response_code": 200, "response_flags": "-", "upstream_host": "10.0.0.1:80", "request_id": "r", **changes,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("profile", ["envoy", "istio", "envoy-ai-gateway"])
+@pytest.mark.parametrize(
+    ("changes", "outcome"),
+    [
+        ({}, "ok"),
+        ({"response_flags": "DC"}, "aborted"),
+        ({"response_flags": "DR"}, "aborted"),
+        ({"response_code": 0}, "aborted"),
+        ({"response_code_details": "downstream_remote_disconnect"}, "aborted"),
+        ({"response_flags": "UC"}, "error"),
+        ({"response_code": 503, "response_flags": "UC"}, "error"),
+    ],
+)
+def test_envoys_flags_say_who_ended_a_request(profile: str, changes: dict[str, Any], outcome: str) -> None:
+    told = _completed({"profile": profile}, _envoy(**changes))
+    assert (told.id, told.outcome) == ("r", outcome)
+
+
+def test_a_mesh_tells_a_request_once() -> None:
+    reader = READERS["jsonl"].build({"profile": "istio"}, None)
+    lines = [_envoy(duration=1990, start_time="2026-11-21T04:17:01.005Z"), _envoy()]
+    heard = [reader.feed(Line(json.dumps(line), Instant(-inf), Instant(NOW + 100))) for line in lines]
+    assert heard[1] == Ignored("told_before")
+
+
+@pytest.mark.parametrize(
+    ("term", "outcome"),
+    [("----", "ok"), ("CD--", "aborted"), ("cD--", "aborted"), ("SD--", "error"), ("PD--", "error")],
+)
+def test_haproxys_termination_state_says_who_ended_a_request(term: str, outcome: str) -> None:
+    record = {"tr": "21/Nov/2026:04:17:01.000", "Ta": 5, "Tw": 0, "Tc": 0, "status": 200, "path": "/v1/completions"}
+    assert _completed({"profile": "haproxy"}, {**record, "term": term}).outcome == outcome
+
+
+def test_a_browsers_question_whether_it_may_post_is_no_request() -> None:
+    assert _feed({"profile": "nginx"}, _nginx(request_method="OPTIONS")) == Ignored("never_served")
+    assert _feed({"profile": "envoy"}, _envoy(method="OPTIONS")) == Ignored("never_served")
+
+
+def test_sglangs_export_tells_execution_tokens_and_the_first_token() -> None:
+    record = {
+        "id": "r", "finish_reason": {"type": "length"}, "prompt_tokens": 38, "completion_tokens": 64,
+        "cached_tokens": 0, "queue_time": 0.25, "e2e_latency": 2.0, "first_token_latency": 0.5,
+        "request_finished_ts": NOW,
+    }  # fmt: skip
+    told = _completed({"profile": "sglang-export"}, record)
+    assert told.first_token
+    assert (told.start, told.first_token, told.end) == pytest.approx((NOW - 1.75, NOW - 1.5, NOW), rel=0, abs=1e-5)
+    assert (told.prompt_tokens, told.cached_tokens, told.output_tokens, told.outcome) == (38, 0, 64, "ok")
+    aborted = {**record, "finish_reason": {"type": "abort", "message": "x"}}
+    assert _completed({"profile": "sglang-export"}, aborted).outcome == "aborted"
+
+
+def test_an_answer_from_a_gateways_cache_cost_no_server_anything() -> None:
+    record = {"id": "r", "startTime": NOW - 2, "endTime": NOW, "status": "success", "cache_hit": True}
+    assert _feed({"profile": "litellm"}, record) == Ignored("never_served")
+    assert _completed({"profile": "litellm"}, {**record, "cache_hit": None}).outcome == "ok"

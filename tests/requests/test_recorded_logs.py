@@ -2,12 +2,14 @@
 
 import pytest
 
+from exporter.domain.events import Completed
 from tests.requests.golden import WAYS, golden_path, said
 from tests.requests.replay import (
     ALL_LOGS,
     BARE_LLAMA_LOG,
     FRONT_LOGS,
     FRONT_WITHOUT_DURATIONS,
+    GATEWAY_LOG,
     OLD_LLAMA_LOGS,
     POLL_SECONDS,
     TEXT_FRONT_LOGS,
@@ -179,3 +181,19 @@ def test_a_front_that_logs_no_duration_counts_every_request_and_places_none() ->
     told = events(feed(log.reader(), live(log)))
     assert [one.outcome for one in counted(told)] == ["ok"] * len(truth(log)) + ["error"]
     assert not requests(told)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_gateways_callback_tells_time_tokens_and_whose_a_request_is(way: str) -> None:
+    told = _told(GATEWAY_LOG, way)
+    assert len(told) == len(truth(GATEWAY_LOG)) + 1  # one was refused
+    for seen in truth(GATEWAY_LOG):
+        found = told[seen.id]
+        assert found.start == pytest.approx(seen.sent, abs=0.001)
+        assert found.end == pytest.approx(seen.ended, abs=0.002)
+        assert found.first == pytest.approx(seen.first, abs=0.001)  # none of an answer in one piece
+        assert (found.ended.prompt_tokens, found.ended.output_tokens) == (seen.prompt_tokens, seen.output_tokens)
+        assert isinstance(found.ended, Completed)
+        assert found.ended.tenant == "team-a"
+        assert found.ended.outcome == "ok"
+    assert [one.ended.outcome for one in told.values()].count("error") == 1
