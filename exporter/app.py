@@ -176,7 +176,7 @@ def _feed(server: ServerSettings) -> Feed:
 
 
 def _part(server: str, requests: RequestSettings) -> Feed:
-    arrival = open_arrival(requests.path, start_at=requests.start_at)
+    arrival = open_arrival(requests.path, start_at=requests.start_at, kubernetes=requests.kubernetes)
     return LogFeed(server, arrival, READERS[requests.source].build(requests.options, requests.timezone))
 
 

@@ -25,6 +25,8 @@ _HEAD_BYTES = 64
 _SECOND = 1_000_000_000
 _DISORDER = _SECOND // 10
 _KEPT = 128
+_LATEST = 250_000_000_000 * _SECOND
+"""A stamp of the year 9892."""
 
 
 class Stamped(NamedTuple):
@@ -78,15 +80,18 @@ class Mark:
         Raises:
             KeyError, TypeError, ValueError: they are none.
         """
-        seen = [(int(stamp), int(count)) for stamp, count in saved["seen"][-_KEPT:]]
-        return Mark(_whole_or_none(saved["floor"]), _whole_or_none(saved["last"]), seen)
+        seen = [(_checked(stamp), _checked(count)) for stamp, count in saved["seen"][-_KEPT:]]
+        floor, last = (None if saved[key] is None else _checked(saved[key]) for key in ("floor", "last"))
+        return Mark(floor, last, seen)
 
     def _since(self) -> int | None:
         return None if self._last is None else (self._last - _DISORDER) // _SECOND
 
 
-def _whole_or_none(value: Any) -> int | None:
-    return None if value is None else int(value)
+def _checked(value: Any) -> int:
+    if not isinstance(value, int) or not 0 < value <= _LATEST:
+        raise ValueError("no stamp, or no count")
+    return value
 
 
 class Resumption:
@@ -186,7 +191,8 @@ class StampedLines:
         stamp = _stamp(raw)
         if stamp is None:
             # What precedes the first stamp after a break is the rest of a line that was returned before.
-            self.dropped[WITHOUT_STAMP] += self._in_step
+            if self._in_step:
+                self.dropped[WITHOUT_STAMP] += 1
             return None
         self._in_step = True
         if self._known.knows(stamp[0]):
@@ -204,9 +210,9 @@ class StampedLines:
         if not self._known.found:
             self.anew += 1
             self._known.found = True
-        if self._torn is not None:
-            self.dropped[TRUNCATED] += stamp != self._torn
-            self._torn = None
+        if self._torn not in (None, stamp):
+            self.dropped[TRUNCATED] += 1
+        self._torn = None
 
 
 def stamp_of(raw: bytes) -> int | None:
