@@ -31,6 +31,11 @@ class Inbox:
         self._open: dict[str, None] = {}
         self._polled: Instant | None = None
 
+    @property
+    def room(self) -> int:
+        """How many more pieces of news it takes before the next poll."""
+        return self._most - len(self._news)
+
     def put(self, event: RequestEvent, heard_at: Instant | None, aliases: tuple[str, ...] = ()) -> None:
         """Tell of a request. Never raises; what does not fit is counted."""
         if len(self._news) >= self._most:

@@ -1,6 +1,7 @@
-"""HTTP: reads snapshots, changes nothing."""
+"""HTTP: reads snapshots; what is told to us goes into inboxes."""
 
 from exporter.server.application import build
+from exporter.server.intake import Intakes, OtlpIntake, PushIntake
 from exporter.server.listening import serve
 
-__all__ = ["build", "serve"]
+__all__ = ["Intakes", "OtlpIntake", "PushIntake", "build", "serve"]

@@ -1,4 +1,7 @@
-"""The routes. Every answer is made from one frozen snapshot; two clients at a time see the same."""
+"""The routes. Every answer is made from one frozen snapshot; two clients at a time see the same.
+
+Only what is posted to the intakes goes further: into their inboxes.
+"""
 
 import gzip
 import logging
@@ -13,9 +16,12 @@ from exporter.metrics.exposition import render
 from exporter.proxy.calibration.calibration import to_json
 from exporter.server.calibrations import PATH as CALIBRATION_PATH
 from exporter.server.calibrations import ByServer, chosen, listed
+from exporter.server.events import add_events
+from exporter.server.intake import Intakes
 from exporter.server.page import CONTENT_SECURITY_POLICY, landing_page
 from exporter.server.proxies import proxies
 from exporter.server.receipts import not_among, receipt_of, recent
+from exporter.server.traces import add_traces
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +35,7 @@ def build(
     ready: Callable[[], bool],
     fault: Callable[[str], None] = lambda _stage: None,
     calibrations: Callable[[], ByServer] = dict,
+    intakes: Intakes | None = None,
 ) -> web.Application:
     """The application.
 
@@ -37,6 +44,7 @@ def build(
         ready: whether the exporter has started: books open, sources asked once. A broken sensor stays ready.
         fault: called with `server` when an answer could not be made: a bug, to be counted.
         calibrations: those that could be made now.
+        intakes: the servers that are told of over HTTP.
     """
     pages = _Pages(published, ready, calibrations)
     app = web.Application(middlewares=[_guard(fault)])
@@ -48,6 +56,8 @@ def build(
     app.router.add_get("/api/v1/requests/{id:.+}", pages.receipt)  # an id may hold a slash
     app.router.add_get("/api/v1/proxy", pages.proxies)
     app.router.add_get(CALIBRATION_PATH, pages.calibration)
+    add_traces(app.router, intakes)
+    add_events(app.router, intakes)
     return app
 
 

@@ -23,7 +23,8 @@ async def serve(app: web.Application, address: ListenAddress) -> web.AppRunner:
     Raises:
         ListenError: the address cannot be had; says what to change.
     """
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_GRACE_SECONDS)
+    # What is compressed is unpacked by whoever reads it, within bounds.
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_GRACE_SECONDS, auto_decompress=False)
     await runner.setup()
     try:
         await web.TCPSite(runner, address.host, address.port).start()
