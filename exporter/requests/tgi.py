@@ -26,6 +26,7 @@ from exporter.domain.errors import ConfigError
 from exporter.domain.events import Completed, Counted, Dropped, Heard, Ignored, Used
 from exporter.domain.lines import Line
 from exporter.domain.units import later
+from exporter.requests.chatter import printed
 from exporter.requests.durations import NANOSECOND, nanoseconds
 from exporter.requests.reader import RequestReader
 from exporter.requests.stamps import iso_stamps, moment, time_zone
@@ -63,7 +64,6 @@ _DURATION = re.compile(r'\b([a-z_]{4,16})="(\d[^"\\ ]{0,40})"')
 
 _LAUNCHER = Ignored("launcher")
 _SERVER = Ignored("server")
-_CONTINUATION = Ignored("continuation")
 _JSON_RECORD = Ignored("json_record")
 _BAD_JSON = Dropped("bad_json")
 _BAD_SUCCESS = Dropped("bad_success_line")
@@ -101,7 +101,7 @@ class TgiReader:
     def _text(self, line: Line) -> Heard:
         found = _PREFIX.match(_ANSI.sub("", line.text[:_HEAD]))
         if found is None:
-            return _CONTINUATION
+            return printed(line.text)
         stamp, level, span = found.groups()
         if level == "ERROR" and span in _SPANS:
             return self._failed(stamp, line)

@@ -100,6 +100,8 @@ OTHER_LOGS = (
     Log("sglang-export-metrics-shape.log", "sglang"),
     Log("lmdeploy-0.18.0-driver.log", "lmdeploy"),
     Log("lmdeploy-info-shape.log", "lmdeploy"),
+    Log("kserve-0.21.0.log", "kserve"),
+    Log("kserve-huggingface-vllm-shape.log", "kserve"),
     Log("vllm-v0-shape.log", "vllm"),
     Log("llama-server-2024-kv-and-json-shape.log", "llamacpp"),
     Log("fronts-backend-llama-server-b11434.log", "llamacpp"),
