@@ -30,7 +30,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from exporter.ledger.claims import Claims, Floats
-from exporter.ledger.spread import cumulate, divide, rates, read, spread
+from exporter.ledger.spread import Runs, divide, integrals, rates, spread
 
 PRESENCE, DECODING, CONTEXT, PREFILL, DECODE = range(5)
 """Quantities: request-seconds; of them in decode; those times tokens attended to; prefill tokens; decode tokens."""
@@ -197,19 +197,17 @@ class Slices:
     def _buy(self, claims: Claims, first: int, market: "_Market", amounts: Floats) -> Taken:
         """Integrate prices over the lives of the claims, which together hold these amounts (quantities, slices).
 
-        A quantity that none of them had in a slice has no price there: where hardly anybody was, prices are so high
-        that the digits of all others would drown in the cumulated sum.
+        A quantity that none of them had in a slice has no price there.
         """
-        edges = [self._columns(edge, first) for edge in (claims.start, claims.first_token, claims.end)]
+        early, later = self._phases(claims, first, amounts.shape[1])
         own = np.where(amounts > 0.0, market.own, 0.0)
-        cost = cumulate(market.per_weight * own[:, None] * self.slice_seconds)
-        at = [[read(each, edge) for edge in edges] for each in cost]
-        early, later = ([mark[phase + 1] - mark[phase] for mark in at] for phase in (0, 1))
+        cost = market.per_weight * own[:, None] * self.slice_seconds
         early_prefill, late_prefill, decode = rates(claims)
-        in_decode = later[PRESENCE] + later[DECODING] + claims.context * later[CONTEXT]
-        in_decode = in_decode + late_prefill * later[PREFILL] + decode * later[DECODE]
-        in_prefill = early[PRESENCE] + early_prefill * early[PREFILL]
-        return Taken(*(np.maximum(each, 0.0).astype(np.float64) for each in (in_prefill, in_decode)))
+        presence, decoding, context, prefill, tokens = integrals(cost, later)
+        in_decode = presence + decoding + claims.context * context + late_prefill * prefill + decode * tokens
+        presence, prefill = integrals(cost[[PRESENCE, PREFILL]], early)
+        in_prefill = presence + early_prefill * prefill
+        return Taken(in_prefill, in_decode)
 
     def ripen(self, until: int, reserved: Reserved, floor_watts: Floats, *, exclude_static: bool) -> Floats:
         """Let slices up to `until` ripen: what nobody occupied of an occupied slice goes to idle.
@@ -306,18 +304,23 @@ class Slices:
     def _amounts(self, claims: Claims, first: int, stop: int) -> Floats:
         """What these claims hold in slices [first, stop), of shape (quantities, slices)."""
         width = stop - first
-        start, middle, end = (
-            np.clip(self._columns(edge, first), 0.0, width) for edge in (claims.start, claims.first_token, claims.end)
-        )
+        early, later = self._phases(claims, first, width)
         early_prefill, late_prefill, decode = (rate * self.slice_seconds for rate in rates(claims))
         second = np.full(len(claims), self.slice_seconds)
         amounts = np.empty((QUANTITIES, width))
-        amounts[PRESENCE] = spread(start, end, second, width)
-        amounts[DECODING] = spread(middle, end, second, width)
-        amounts[CONTEXT] = spread(middle, end, second * claims.context, width)
-        amounts[PREFILL] = spread(start, middle, early_prefill, width) + spread(middle, end, late_prefill, width)
-        amounts[DECODE] = spread(middle, end, decode, width)
-        return np.maximum(amounts, 0.0)
+        amounts[DECODING] = spread(later, second, width)
+        amounts[PRESENCE] = spread(early, second, width) + amounts[DECODING]
+        amounts[CONTEXT] = spread(later, second * claims.context, width)
+        amounts[PREFILL] = spread(early, early_prefill, width) + spread(later, late_prefill, width)
+        amounts[DECODE] = spread(later, decode, width)
+        return amounts
+
+    def _phases(self, claims: Claims, first: int, width: int) -> tuple[Runs, Runs]:
+        """Both phases of each claim, as far as they are in slices [first, first + width)."""
+        start, middle, end = (
+            np.clip(self._columns(edge, first), 0.0, width) for edge in (claims.start, claims.first_token, claims.end)
+        )
+        return Runs(start, middle), Runs(middle, end)
 
 
 @dataclass(frozen=True, slots=True)

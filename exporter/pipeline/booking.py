@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exporter.ledger.claims import Claims, Floats
-from exporter.ledger.spread import spread
+from exporter.ledger.spread import Runs, spread
 from exporter.proxy.proxy import Features
 
 EARLY = ("prompt_tokens", "prefill_tokens")
@@ -59,10 +59,11 @@ class Bookings:
         width = self._known.shape[1]
         rate = 1.0 / np.maximum(end - start, 1e-12)
         start, end = np.clip(start, 0.0, width), np.clip(end, 0.0, width)
+        runs = Runs(start, end)
         missing = np.isnan(values)
-        self._known[index] += spread(start, end, np.where(missing, 0.0, values) * rate, width)
+        self._known[index] += spread(runs, np.where(missing, 0.0, values) * rate, width)
         if missing.any():
-            self._unknown[index] += spread(start, end, missing * rate, width)
+            self._unknown[index] += spread(runs, missing * rate, width)
 
     def _columns(self, instants: Floats) -> Floats:
         return instants / self._row_seconds - self.first

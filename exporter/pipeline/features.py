@@ -10,7 +10,7 @@ import numpy as np
 
 from exporter.attribution.policy import step_rate
 from exporter.ledger.claims import Claims, Floats
-from exporter.ledger.spread import cumulate, read
+from exporter.ledger.spread import Runs, integrals
 from exporter.pipeline.learning import scene
 from exporter.pipeline.requests import Finished
 from exporter.proxy.proxy import Features
@@ -73,9 +73,8 @@ def alone(finished: Sequence[Finished], presence: Floats, first: int, slice_seco
     claims = Claims.of([one.life for one in finished])
     into = np.floor(claims.start / slice_seconds).astype(np.intp) - first
     out_of = np.floor(claims.end / slice_seconds).astype(np.intp) - first + 1
-    total = cumulate(presence)
-    inside = (into >= 0) & (out_of < len(total))
-    around = total[np.where(inside, out_of, 0)] - total[np.where(inside, into, 0)]
+    inside = (into >= 0) & (out_of <= len(presence))
+    around = integrals(presence, Runs(np.where(inside, into, 0.0), np.where(inside, out_of, 0.0)))
     life = claims.end - claims.start
     known = np.array([_is_whole(one) and not one.ghost for one in finished])
     chosen: list[int] = np.flatnonzero(inside & known & (around - life <= _MOST_COMPANY * life)).tolist()
@@ -109,10 +108,8 @@ def busy_joules(energy: Floats, presence: Floats, floor_watts: float, slice_seco
 
 
 def _integral(per_slice: Floats, claims: Claims, first: int, slice_seconds: float) -> Floats:
-    total = cumulate(per_slice[None, :])
-    start, end = (read(total, edge / slice_seconds - first)[0] for edge in (claims.start, claims.end))
-    inside: Floats = (end - start).astype(np.float64)
-    return inside
+    start, end = (np.clip(edge / slice_seconds - first, 0.0, len(per_slice)) for edge in (claims.start, claims.end))
+    return integrals(per_slice, Runs(start, end))
 
 
 def _tokens(finished: Sequence[Finished]) -> tuple[Floats, Floats, Floats, Floats]:

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.ledger.claims import Claims, Floats, Life
@@ -100,7 +100,21 @@ def test_what_is_given_is_what_leaves_the_slices(claimed: list[tuple[int, Life]]
     assert split.slices.left.sum(axis=1) + given_out == pytest.approx(split.before, rel=1e-10)
 
 
+_A_MICROSECOND = Life(2.210245, 3.400001, 3.400001, 1, 800, 1)
+_ALL_AT_ONCE = Life(8.075234, 8.076234, 8.076234, 4000, 800, 0)
+"""One token's prompt, of which a microsecond lies in a slice of its own, and later a prompt of 4 million tokens/s."""
+
+
 @PROPERTIES
+@example([(0, _ALL_AT_ONCE), (0, _A_MICROSECOND)], [[0.0, 1.0, 30.0, 1.0, 1.0], [0.0, 0.0, 30.0, 1.0, 30.0]])
+@example(
+    [
+        (0, Life(0.1, 0.1, 0.1 + 1e-3, 4000, 0)),
+        (0, Life(1.000001, 1.000001, 2.300001, 1, 0)),
+        (0, Life(4.0, 4.0, 4.001, 4000, 0)),
+    ],
+    [[0.0, 0.0, 0.0, 0.1, 0.0]] * LANES,
+)
 @given(_claimed, _prices)
 def test_nobody_gets_less_than_nothing_or_more_than_its_slices_held(
     claimed: list[tuple[int, Life]], prices: list[list[float]]
