@@ -123,6 +123,11 @@ class VllmReader:
             message = text[text.find("Aborted") :]  # the list of ids may be long
         return self._message(_Said(found[1], found[3], message, found[2]), line)
 
+    @property
+    def logs_requests(self) -> bool:
+        """Whether the log was seen to print request lines since the server started."""
+        return self._logs_requests
+
     def snapshot(self) -> Mapping[str, Any]:
         """Open and lately ended ids, and what kind of log this is."""
         return {
