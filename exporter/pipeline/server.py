@@ -16,6 +16,7 @@ from exporter.domain.snapshot import ServerView, SettledRequest
 from exporter.domain.units import Joules
 from exporter.ledger.claims import Floats
 from exporter.ledger.ledger import Ledger
+from exporter.pipeline.foretelling import Ended, Foretold, foretell
 from exporter.pipeline.learning import Windows
 from exporter.pipeline.observing import Observer
 from exporter.pipeline.proxying import Proxying
@@ -181,6 +182,10 @@ class Server:
             )
 
         return self.proxying.calibrations(terms)
+
+    def foretell(self, ended: Ended) -> Foretold | None:
+        """What a request that has just ended may have used. Changes nothing."""
+        return foretell(ended, len(self.requests.running), self.proxying.students, self._estimator)
 
     # --- views -----------------------------------------------------------------------------------------------------
 

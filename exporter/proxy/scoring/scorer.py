@@ -23,6 +23,8 @@ from exporter.proxy.scoring.drift import Drift
 from exporter.proxy.scoring.packed import BEYOND, counts, numbers, realigned
 from exporter.proxy.scoring.scores import Scores
 
+_LEAST_SAMPLES = 3
+"""A proxy is called the best once it has been held against so many windows, or requests that ran alone."""
 _LEAST_JOULES = 1e-6
 """A request or window of less is rounding: nothing is held against it."""
 _GARBLED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
@@ -89,6 +91,26 @@ class Scorer:
         for proxy in self._proxies.values():
             proxy.learn(rows, joules, row_seconds)
         self._coefficients = None
+
+    def best(self) -> ProxyName | None:
+        """The proxy that has been off the least lately by metered energy; None while too little has been scored.
+
+        Windows are asked before requests that ran alone, because they are of the load that there is.
+        """
+        for ground in ("window", "isolated"):
+            views = dict(zip(self._proxies, self._grounds[ground].views(), strict=True))
+            errors = {
+                name: view.recent["mape"]
+                for name, view in views.items()
+                if name != "peak" and view.samples >= _LEAST_SAMPLES and "mape" in view.recent
+            }
+            if errors:
+                return min(errors, key=lambda name: errors[name])
+        return None
+
+    def predict(self, proxy: ProxyName, seen: Features) -> Floats:
+        """What this proxy says of each row, of shape (rows,). Nothing is counted, scored or learned by it."""
+        return self._proxies[proxy].predict(seen)
 
     def views(self, server: str, model: str) -> tuple[ProxyView, ...]:
         """Every proxy as it stands, on every ground."""
