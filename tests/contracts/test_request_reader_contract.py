@@ -18,7 +18,11 @@ from exporter.requests.reader import RequestReader
 from exporter.requests.registry import READERS
 from tests.requests.replay import ALL_LOGS, Log, feed, live, texts
 
-OPTIONS: dict[str, tuple[dict[str, object], ...]] = {"jsonl": tuple({"profile": name} for name in PROFILES)}
+OPTIONS: dict[str, tuple[dict[str, object], ...]] = {
+    "jsonl": tuple({"profile": name} for name in PROFILES),
+    "combined": ({}, {"fields": ["%D", "msec", "request_id"], "stamp": "end"}),
+    "haproxy": ({}, {"captures": ["request_id", "trace_id"]}),
+}
 CASES = [(name, options) for name in READERS for options in OPTIONS.get(name, ({},))]
 NOW = 1795234621.0
 
@@ -120,6 +124,10 @@ def test_an_unusable_snapshot_is_as_good_as_none(
 FLOODS: dict[str, Callable[[int], str]] = {
     "vllm": lambda n: f"INFO 11-21 04:17:01 [logger.py:40] Received request id-{n}: prompt: 'x', params: p",
     "llamacpp": lambda n: f"slot launch_slot_: id {n} | task {n} | processing task",
+    "sglang": lambda n: f"[2026-11-21 04:17:01] Receive: obj=GenerateReqInput(rid='{n}')",
+    "lmdeploy": lambda n: (
+        f"2026-11-21 04:17:01,000 - lmdeploy - INFO - a.py:1 - session={n}, input_tokens=1, max_new_tokens=1, prep=True"
+    ),
 }
 
 

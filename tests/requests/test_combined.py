@@ -1,3 +1,4 @@
+import json
 from math import inf
 from typing import Any
 
@@ -8,6 +9,7 @@ from exporter.domain.events import Completed, Counted, Dropped, Heard, Ignored, 
 from exporter.domain.lines import Line
 from exporter.domain.units import Instant
 from exporter.requests.registry import READERS
+from tests.requests.replay import FRONT_LOGS, back_read, texts, truth
 
 NOW = 1795234621.0  # 2026-11-21T04:17:01Z
 ASKED = '"POST /v1/chat/completions HTTP/1.1"'
@@ -88,6 +90,31 @@ def test_apache_stamps_the_start_and_has_its_own_units(field: object, value: str
 def test_the_stamp_may_be_said_to_be_the_other_edge() -> None:
     assert _completed(f"{COMBINED} 2.000", {"stamp": "start"}).end == pytest.approx(NOW + 2.5, abs=0.001)
     assert _completed(f"{COMBINED} 2000000", {"stamp": "end", "fields": ["%D"]}).end == pytest.approx(NOW + 0.5)
+
+
+def test_nginx_own_numbers_place_requests_where_their_clients_saw_them() -> None:
+    """What nginx logged as JSON, written as the lines that the advice has it write."""
+    log = FRONT_LOGS[0]
+    assert "nginx" in log.name
+    options = {"fields": ["request_time", "msec", "request_id", "request_completion", "upstream_addr"]}
+    reader = READERS["combined"].build(options, "UTC")
+    told: list[Completed] = []
+    for text, line in zip(texts(log), back_read(log), strict=True):
+        heard = reader.feed(line._replace(text=_as_nginx_would(json.loads(text)))) if text else None
+        told += [one for one in heard.events if isinstance(one, Completed)] if isinstance(heard, Used) else []
+    assert len(told) == len(truth(log)) + 1  # the malformed one
+    for seen in truth(log):
+        found = min(told, key=lambda one: abs(one.start - seen.sent) + abs(one.end - seen.ended))
+        assert found.start == pytest.approx(seen.sent, abs=0.005)
+        assert found.end == pytest.approx(seen.ended, abs=0.002)
+        assert found.outcome == ("aborted" if seen.aborted else "ok")
+
+
+def _as_nginx_would(said: dict[str, Any]) -> str:
+    return (
+        '{remote_addr} - - [{time_local}] "{request_method} {request_uri} {server_protocol}" {status} '
+        '{body_bytes_sent} "-" "-" {request_time:.3f} {msec:.3f} "{request_id}" "{request_completion}" "{upstream_addr}"'
+    ).format(**said)
 
 
 @pytest.mark.parametrize(("value", "seconds"), [("0.010, 1.990", 2.0), ("0.500 : 1.500", 2.0), ("-, 2.0", 2.0)])
