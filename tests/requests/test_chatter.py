@@ -5,6 +5,7 @@ from exporter.requests.chatter import logged, printed
 from tests.requests.replay import ALL_LOGS, Log, back_read, feed
 
 CATCH_ALL = {"other"}
+SORTED = {"vllm", "sglang", "lmdeploy", "kserve"}
 
 
 @pytest.mark.parametrize(
@@ -54,7 +55,7 @@ def test_information_between_a_start_and_its_first_request_is_start_up() -> None
     assert logged("WARNING", "Triton is not installed.", starting=True) == Ignored("warning")
 
 
-@pytest.mark.parametrize("log", [log for log in ALL_LOGS if log.kind == "vllm"], ids=lambda log: log.name)
+@pytest.mark.parametrize("log", [log for log in ALL_LOGS if log.kind in SORTED], ids=lambda log: log.name)
 def test_no_line_of_a_recorded_log_is_ignored_without_its_kind(log: Log) -> None:
     heard = feed(log.reader(), back_read(log))
     assert not {one.reason for one in heard if isinstance(one, Ignored)} & CATCH_ALL
