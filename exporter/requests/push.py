@@ -12,7 +12,6 @@ import json
 from collections import OrderedDict
 from collections.abc import Mapping
 from hashlib import blake2b
-from math import inf
 from typing import Any
 
 from exporter.domain.errors import ConfigError
@@ -21,7 +20,7 @@ from exporter.domain.lines import Line
 from exporter.domain.units import Instant
 from exporter.requests.pushed import EventError, Pushed, read_event
 from exporter.requests.reader import RequestReader
-from exporter.requests.stamps import time_zone
+from exporter.requests.stamps import Moment, moment, time_zone
 
 KNOWS = {
     "start": "as the program tells it",
@@ -110,18 +109,18 @@ class PushCore:
     def __init__(self) -> None:
         self._known: OrderedDict[str, str] = OrderedDict()
 
-    def hear(self, pushed: Pushed, wall_offset: float, now: Instant) -> RequestEvent | Ignored:
+    def hear(self, pushed: Pushed, wall_offset: float, heard: Moment) -> RequestEvent | Ignored:
         """The event in our words, or why it is passed over.
 
         Args:
             pushed: the event.
             wall_offset: seconds that make an instant of the sender's wall-clock stamps.
-            now: when it was heard: the time of an event without one.
+            heard: when: the time of an event without one.
 
         Raises:
             RefusalError: it contradicts what was told before, or is from the future.
         """
-        if pushed.at is not None and pushed.at + wall_offset > now + FUTURE_TOLERANCE_SECONDS:
+        if pushed.at is not None and pushed.at + wall_offset > heard.at + FUTURE_TOLERANCE_SECONDS:
             raise RefusalError(BAD_EVENT, "is from the future: compare the sender's clock with this machine's")
         key = f"{pushed.event} {pushed.id}"
         digest = blake2b(repr(pushed._replace(server=None)).encode("utf-8", "replace"), digest_size=8).hexdigest()
@@ -135,7 +134,7 @@ class PushCore:
         self._known[key] = digest
         if len(self._known) > _MOST_KNOWN:
             self._known.popitem(last=False)
-        return _event(pushed, wall_offset, now)
+        return _event(pushed, wall_offset, heard)
 
     def snapshot(self) -> Mapping[str, Any]:
         """The latest that were told, as JSON values."""
@@ -158,9 +157,8 @@ _EXCLUDED: Mapping[str, tuple[str, ...]] = {
 """What an id must not have been told to be before: what is over does not start, and ends once."""
 
 
-def _event(pushed: Pushed, wall_offset: float, now: Instant) -> RequestEvent:
-    at = now if pushed.at is None else Instant(pushed.at + wall_offset)
-    sure = CLOCK_UNCERTAINTY_SECONDS
+def _event(pushed: Pushed, wall_offset: float, heard: Moment) -> RequestEvent:
+    at, sure = heard if pushed.at is None else Moment(Instant(pushed.at + wall_offset), CLOCK_UNCERTAINTY_SECONDS)
     if pushed.event == "start":
         return Started(pushed.id, at, sure, pushed.model, pushed.prompt_tokens, pushed.tenant, pushed.trace_id)
     if pushed.event == "first_token":
@@ -190,9 +188,10 @@ class PushReader:
             pushed = parse(line.text)
             if self._server is not None and pushed.server not in (None, self._server):
                 return OTHER_SERVER
-            if pushed.at is None and line.not_before == -inf:
+            when = moment(line, None)
+            if pushed.at is None and when is None:
                 return _NO_TIME
-            heard = self._core.hear(pushed, line.wall_offset or 0.0, line.not_after)
+            heard = self._core.hear(pushed, line.wall_offset or 0.0, when or Moment(line.not_after, 0.0))
         except RefusalError as refusal:
             return refusal.dropped
         return heard if isinstance(heard, Ignored) else Used((heard,))

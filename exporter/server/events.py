@@ -11,6 +11,7 @@ from exporter.domain.events import Ignored
 from exporter.domain.units import Instant
 from exporter.requests.push import BAD_EVENT, BAD_JSON, RefusalError, parse, parse_value
 from exporter.requests.pushed import Pushed, schema
+from exporter.requests.stamps import Moment
 from exporter.server.bodies import Bodies, UnreadableError, refuse_browsers
 from exporter.server.intake import Intakes, PushIntake, nobody
 
@@ -19,6 +20,8 @@ SCHEMA_PATH = f"{PATH}/schema"
 MOST_BYTES = 4 << 20
 MOST_LINES = 10_000
 MOST_LISTED = 100
+_RECEIPT_SECONDS = 0.005
+"""How long an event without a time may have been on its way to us."""
 _CONTENT_TYPES = ("application/x-ndjson", "application/jsonl", "application/json")
 
 
@@ -89,7 +92,7 @@ class _Events:
             if isinstance(said, RefusalError):
                 raise said
             intake = self._whose(said.server)
-            heard = intake.core.hear(said, offset, now)
+            heard = intake.core.hear(said, offset, Moment(now, _RECEIPT_SECONDS))
         except RefusalError as refusal:
             intake.inbox.count("dropped", refusal.dropped.reason)
             raise

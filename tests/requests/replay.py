@@ -71,6 +71,8 @@ TEXT_FRONT_LOGS = (
 GATEWAY_LOG = Log(
     "litellm-1.106.2-callback.log", "jsonl", {"profile": "litellm"}, "litellm-1.106.2-callback.client.jsonl"
 )
+TRACES = Log("vllm-0.32.0-cpu-otlp.jsonl", "otlp", truth="vllm-0.32.0-cpu-json.client.jsonl")
+PUSHED = Log("pushed-training-shape.ndjson", "push")
 FRONT_WITHOUT_DURATIONS = Log("nginx-1.22.1-combined.log", "combined", {}, "fronts-nginx.client.jsonl")
 RAY_LOGS = tuple(
     Log(f"ray-serve-2.60.0-{name}.log", "ray", truth=f"ray-serve-2.60.0-{encoding}.client.jsonl")
@@ -124,6 +126,8 @@ ALL_LOGS = (
     *FRONT_LOGS,
     *TEXT_FRONT_LOGS,
     FRONT_WITHOUT_DURATIONS,
+    TRACES,
+    PUSHED,
     GATEWAY_LOG,
     *RAY_LOGS,
     *TORCHSERVE_LOGS,
@@ -288,11 +292,23 @@ def _port_witnesses(log: Log) -> dict[int, float]:
     return {number: starts[port] for number, text in enumerate(texts(log)) for port in starts if port in text}
 
 
+def _trace_witnesses(log: Log) -> dict[int, float]:
+    """Spans are exported after their requests have ended."""
+    ended = {one.id: one.ended for one in truth(log)}
+    known = {}
+    for number, text in enumerate(texts(log)):
+        told = [ended[id_] for id_ in re.findall(r'"(chatcmpl-[0-9a-f-]{36})"', text) if id_ in ended]
+        if told:
+            known[number] = max(told)
+    return known
+
+
 _WITNESSES: Mapping[str, Callable[[Log], dict[int, float]]] = {
     "vllm": _vllm_witnesses,
     "llamacpp": _llama_witnesses,
     "jsonl": _front_witnesses,
     "ray": _id_witnesses,
+    "otlp": _trace_witnesses,
     "transformers": _port_witnesses,
     "litellm": _port_witnesses,
     "combined": _front_witnesses,
