@@ -123,8 +123,8 @@ class Numbers:
 class ToldOnce:
     """Knows which requests were told, for fronts in a row that log the same request: a mesh's two sidecars.
 
-    Two lines are one request if they have the same id and one's time lies within the other's, give or take what stamps
-    and hops cost. An id that a client uses again later is another request. As many as 4096 are remembered.
+    Two lines are one request if they have the same id and one's time lies within the other's, give or take what hops
+    and clocks cost. An id that a client uses again, and be it at once, is another request. The last 4096 are remembered.
     """
 
     def __init__(self) -> None:
@@ -136,7 +136,7 @@ class ToldOnce:
         self._told[name] = (start, end)
         if len(self._told) > _MOST_TOLD:
             self._told.popitem(last=False)
-        return known is None or not (_lies_in((start, end), known) or _lies_in(known, (start, end)))
+        return known is None or not _are_one(known, (start, end))
 
     def snapshot(self) -> list[list[Any]]:
         """What to go on from, as JSON values: ids with their starts and ends."""
@@ -149,6 +149,12 @@ class ToldOnce:
         except (TypeError, ValueError):
             return
         self._told = known
+
+
+def _are_one(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    shared = min(one[1], other[1]) - max(one[0], other[0])
+    shorter = min(one[1] - one[0], other[1] - other[0])
+    return shared >= shorter / 2 and (_lies_in(one, other) or _lies_in(other, one))
 
 
 def _lies_in(inner: tuple[float, float], outer: tuple[float, float]) -> bool:

@@ -113,7 +113,8 @@ def test_nginx_own_numbers_place_requests_where_their_clients_saw_them() -> None
 def _as_nginx_would(said: dict[str, Any]) -> str:
     return (
         '{remote_addr} - - [{time_local}] "{request_method} {request_uri} {server_protocol}" {status} '
-        '{body_bytes_sent} "-" "-" {request_time:.3f} {msec:.3f} "{request_id}" "{request_completion}" "{upstream_addr}"'
+        '{body_bytes_sent} "-" "-" {request_time:.3f} {msec:.3f} '
+        '"{request_id}" "{request_completion}" "{upstream_addr}"'
     ).format(**said)
 
 

@@ -96,10 +96,11 @@ def test_a_request_that_two_sidecars_logged_is_told_once() -> None:
     assert _heard(reader, other) == Ignored("told_by_another_sidecar")
 
 
-def test_an_id_that_is_used_again_later_is_another_request() -> None:
+@pytest.mark.parametrize(("at", "seconds"), [("45.950", 1.0), ("43.951", 1.0), ("43.050", 0.1), ("42.000", 1.5)])
+def test_an_id_that_is_used_again_is_another_request(at: str, seconds: float) -> None:
     reader = _reader()
-    assert isinstance(_heard(reader, _text(numbers="1 2 1000 3", at="42.950")), Used)
-    assert isinstance(_heard(reader, _text(numbers="1 2 1000 3", at="45.950")), Used)
+    assert isinstance(_heard(reader, _text(numbers=f"1 2 {min(seconds, 1.0) * 1e3:.0f} 3", at="42.950")), Used)
+    assert isinstance(_heard(reader, _text(numbers=f"1 2 {seconds * 1e3:.0f} 3", at=at)), Used)
 
 
 def test_requests_without_an_id_are_numbered_and_never_the_same() -> None:
