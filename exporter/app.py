@@ -12,13 +12,11 @@ from exporter.clock import SystemClock
 from exporter.config.calibrations import calibrations_for
 from exporter.domain.errors import ConfigError, ExporterError
 from exporter.domain.readings import Device
-from exporter.domain.settings import RequestSettings, ServerSettings, Settings
+from exporter.domain.settings import Settings
 from exporter.domain.snapshot import SettledRequest, Snapshot
 from exporter.domain.units import Instant
 from exporter.engine import Engine, PowerFeed
-from exporter.feeds.feed import Feed
-from exporter.feeds.joined import JoinedFeed
-from exporter.feeds.logs import LogFeed
+from exporter.feeds.opening import Feeds, open_feeds
 from exporter.pipeline.pipeline import Pipeline
 from exporter.pipeline.server import serves
 from exporter.power.sampler import Sampler
@@ -26,8 +24,6 @@ from exporter.power.select import Opened, open_chosen
 from exporter.proxy.calibration.calibration import Calibration
 from exporter.recording.recorder import RecordedPipeline
 from exporter.recording.tape import Tape
-from exporter.requests.arrival.opening import open_arrival
-from exporter.requests.registry import READERS
 from exporter.server import build, serve
 from exporter.state import StateStore
 
@@ -132,8 +128,14 @@ def calibrations(settings: Settings, devices: Sequence[Device]) -> dict[str, Cal
     return chosen
 
 
-def assemble(settings: Settings, opened: Sequence[Opened], clock: SystemClock, tape: Tape | None = None) -> Engine:
-    """Put the parts together around open power sources."""
+def assemble(
+    settings: Settings,
+    opened: Sequence[Opened],
+    clock: SystemClock,
+    tape: Tape | None = None,
+    feeds: Feeds | None = None,
+) -> Engine:
+    """Put the parts together around open power sources and feeds."""
     store = StateStore.open(Path(settings.state_dir)) if settings.state_dir is not None else None
     if store is not None and store.notice is not None:
         log.warning("%s", store.notice)
@@ -143,10 +145,10 @@ def assemble(settings: Settings, opened: Sequence[Opened], clock: SystemClock, t
         PowerFeed(each.name, Sampler(each.source, settings.power.interval_seconds, clock), each.refusals)
         for each in opened
     ]
-    feeds = [_feed(server) for server in settings.servers]
+    feeds = feeds or open_feeds(settings.servers)
     for each in opened:
         _announce(each)
-    engine = Engine(pipeline, power, feeds, clock, store)
+    engine = Engine(pipeline, power, feeds.feeds, clock, store)
     if tape is not None:
         engine.recording_failures = lambda: tape.failures
     return engine
@@ -168,16 +170,6 @@ def _check_devices(settings: Settings, devices: Sequence[Device]) -> None:
         if devices and server.calibration is None and not any(serves(server, device) for device in devices):
             known = ", ".join(f"{device.name} {device.uuid}".strip() for device in devices)
             raise ConfigError(f"servers[{index}].gpus", f"{list(server.gpus)} names none of the devices here: {known}")
-
-
-def _feed(server: ServerSettings) -> Feed:
-    feeds = [_part(server.name, requests) for requests in server.requests]
-    return feeds[0] if len(feeds) == 1 else JoinedFeed(feeds)
-
-
-def _part(server: str, requests: RequestSettings) -> Feed:
-    arrival = open_arrival(requests.path, start_at=requests.start_at, kubernetes=requests.kubernetes)
-    return LogFeed(server, arrival, READERS[requests.source].build(requests.options, requests.timezone))
 
 
 def _announce(opened: Opened) -> None:

@@ -2,7 +2,7 @@
 
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from exporter.domain.events import Completed, Ended, RequestEvent, Started
 from exporter.domain.snapshot import LogView
@@ -14,6 +14,18 @@ FULL = "inbox_full"
 _MOST_OPEN = 65_536
 
 
+class Memory(Protocol):
+    """What whoever puts news in must remember across restarts, such as what it has been told before."""
+
+    def snapshot(self) -> Mapping[str, Any]:
+        """As JSON values."""
+        ...
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Go on from a snapshot. An unusable one is as good as none."""
+        ...
+
+
 class Inbox:
     """News that is put in by whoever hears it, on the engine's own thread, and taken out at the next poll.
 
@@ -21,9 +33,12 @@ class Inbox:
     are then told to be aborted at the time of the snapshot.
     """
 
-    def __init__(self, server: str, *, ends_with_us: bool = False, most: int = 100_000) -> None:
+    def __init__(
+        self, server: str, *, ends_with_us: bool = False, memory: "Memory | None" = None, most: int = 100_000
+    ) -> None:
         self.server = server
         self.behind = False
+        self._memory = memory
         self._ends_with_us = ends_with_us
         self._most = most
         self._news: deque[Told] = deque()
@@ -70,11 +85,15 @@ class Inbox:
         return LogView(self.server, dict(self._lines), files=0, bytes=0, rotations=0, lag_bytes=0, problems={})
 
     def snapshot(self) -> Mapping[str, Any]:
-        """Who is open, and when that was."""
-        return {"open": list(self._open), "at": self._polled} if self._ends_with_us else {}
+        """Who is open, and when that was; what is remembered."""
+        kept = {"open": list(self._open), "at": self._polled} if self._ends_with_us else {}
+        return kept if self._memory is None else {**kept, "memory": self._memory.snapshot()}
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
         """Whoever was open then ended with our predecessor."""
+        memory = snapshot.get("memory")
+        if self._memory is not None and isinstance(memory, dict):
+            self._memory.restore(memory)
         open_, at = snapshot.get("open"), snapshot.get("at")
         if not self._ends_with_us or not isinstance(open_, list) or not isinstance(at, int | float):
             return

@@ -1,0 +1,106 @@
+"""From the configuration to feeds: one a server, and the inboxes into which others put what they are told."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from exporter.config.checks import reads_standard_input
+from exporter.domain.settings import TOLD_OVER_HTTP, RequestSettings, ServerSettings
+from exporter.feeds.feed import Feed
+from exporter.feeds.inbox import Inbox
+from exporter.feeds.joined import JoinedFeed
+from exporter.feeds.logs import LogFeed
+from exporter.requests import otlp, proxied, push
+from exporter.requests.arrival.opening import open_arrival
+from exporter.requests.registry import READERS
+
+
+@dataclass(frozen=True, slots=True)
+class Proxied:
+    """A server that is asked through our reverse proxy. What that sees goes into the inbox."""
+
+    server: str
+    options: proxied.ProxyOptions
+    inbox: Inbox
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """A server whose requests are posted to us as spans."""
+
+    server: str
+    core: otlp.OtlpCore
+    inbox: Inbox
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """A server whose requests are posted to us as events."""
+
+    server: str
+    core: push.PushCore
+    inbox: Inbox
+
+
+@dataclass(frozen=True, slots=True)
+class Feeds:
+    """Everything that tells of requests.
+
+    Attributes:
+        feeds: one a server, in the order of the configuration.
+        proxied, traced, pushed: the inboxes among them that somebody must fill.
+    """
+
+    feeds: list[Feed] = field(default_factory=list)
+    proxied: list[Proxied] = field(default_factory=list)
+    traced: list[Traced] = field(default_factory=list)
+    pushed: list[Pushed] = field(default_factory=list)
+
+    def close(self) -> None:
+        """Close all of them."""
+        for feed in self.feeds:
+            feed.close()
+
+
+def open_feeds(servers: Sequence[ServerSettings]) -> Feeds:
+    """Open what tells of these servers' requests.
+
+    Raises:
+        ConfigError: a log cannot be opened that way.
+    """
+    opened = Feeds()
+    try:
+        for server in servers:
+            parts = [_open(server.name, requests, opened) for requests in server.requests]
+            opened.feeds.append(parts[0] if len(parts) == 1 else JoinedFeed(parts))
+    except Exception:
+        opened.close()
+        raise
+    return opened
+
+
+def is_posted(requests: RequestSettings) -> bool:
+    """Whether this is told to us over HTTP, or passes through us, and is not read from anywhere."""
+    return requests.source in TOLD_OVER_HTTP and not requests.path and requests.kubernetes is None
+
+
+def _open(server: str, requests: RequestSettings, opened: Feeds) -> Feed:
+    if is_posted(requests):
+        return _inbox(server, requests, opened)
+    assert requests.path or requests.kubernetes or reads_standard_input(requests)
+    arrival = open_arrival(requests.path, start_at=requests.start_at, kubernetes=requests.kubernetes)
+    return LogFeed(server, arrival, READERS[requests.source].build(requests.options, requests.timezone))
+
+
+def _inbox(server: str, requests: RequestSettings, opened: Feeds) -> Inbox:
+    if requests.source == "proxy":
+        inbox = Inbox(server, ends_with_us=True)
+        opened.proxied.append(Proxied(server, proxied.check(requests.options, requests.timezone), inbox))
+    elif requests.source == "otlp":
+        inbox = Inbox(server)
+        opened.traced.append(Traced(server, otlp.core(requests.options), inbox))
+    else:
+        push.build(requests.options, requests.timezone)
+        core = push.PushCore()
+        inbox = Inbox(server, memory=core)
+        opened.pushed.append(Pushed(server, core, inbox))
+    return inbox
