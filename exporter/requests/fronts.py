@@ -124,7 +124,7 @@ class ToldOnce:
     """Knows which requests were told, for fronts in a row that log the same request: a mesh's two sidecars.
 
     Two lines are one request if they have the same id and one's time lies within the other's, give or take what hops
-    and clocks cost. An id that a client uses again, and be it at once, is another request. The last 4096 are remembered.
+    and clocks cost. An id that a client uses again, even at once, is another request. The last 4096 are remembered.
     """
 
     def __init__(self) -> None:
