@@ -91,6 +91,7 @@ COUNTED_LOGS = (
     _with_own_truth("litellm-1.106.2-json", "litellm"),
 )
 OTHER_LOGS = (
+    Log("localai-shape.log", "localai"),
     Log("gin-1.8.1-ollama-style.log", "ollama"),
     Log("ollama-journald-shape.log", "ollama"),
     *(Log(f"tgi-3.x-{form}-shape.log", "tgi") for form in ("text", "ansi", "json")),
