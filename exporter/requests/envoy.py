@@ -59,7 +59,7 @@ _HARMLESS = frozenset({"-", "DI"})
 _OTHER = Ignored("other_line")
 _FILTERED = Ignored("filtered")
 _NEVER_SERVED = Ignored("never_served")
-_DUPLICATE = Ignored("told_by_another_sidecar")
+_TOLD = Ignored("told_before")
 _UNREADABLE = Dropped("unreadable")
 _BAD_TIMES = Dropped("bad_times")
 
@@ -116,7 +116,7 @@ class EnvoyReader:
             return _BAD_TIMES
         start = Instant(when.at - span.seconds)
         if name is not None and not self._told.is_new(name, start, when.at):
-            return _DUPLICATE
+            return _TOLD
         return Used(
             (
                 Completed(
