@@ -25,6 +25,7 @@ from exporter.proxy.calibration.calibration import Calibration
 from exporter.recording.recorder import RecordedPipeline
 from exporter.recording.tape import Tape
 from exporter.server import build, serve
+from exporter.server.intake import Intakes, OtlpIntake, PushIntake
 from exporter.state import StateStore
 
 log = logging.getLogger(__name__)
@@ -74,11 +75,14 @@ async def exporting(
         ExporterError: it cannot start with these settings on this machine; says what to do.
     """
     clock = clock or SystemClock()
-    engine = assemble(settings, (open_power or open_sources)(settings, clock), clock, tape)
+    feeds = open_feeds(settings.servers)
+    engine = assemble(settings, (open_power or open_sources)(settings, clock), clock, tape, feeds)
     engine.on_settled = on_settled or engine.on_settled
     try:
         engine.resume()
-        runner = await serve(build(engine.published, engine.ready, engine.fault, engine.calibrations), settings.listen)
+        intakes = _intakes(feeds, clock)
+        pages = build(engine.published, engine.ready, engine.fault, engine.calibrations, intakes)
+        runner = await serve(pages, settings.listen)
     except ExporterError:
         engine.close()
         raise
@@ -89,6 +93,13 @@ async def exporting(
         engine.stop()
         await running
         await runner.cleanup()
+
+
+def _intakes(feeds: Feeds, clock: SystemClock) -> Intakes:
+    """The servers of which requests are told over HTTP."""
+    otlp = [OtlpIntake(one.server, one.inbox, one.core) for one in feeds.traced]
+    push = [PushIntake(one.server, one.inbox, one.core) for one in feeds.pushed]
+    return Intakes(clock.now, clock.wall_offset, otlp, push)
 
 
 def _url(runner: AppRunner) -> str:

@@ -78,7 +78,7 @@ def test_a_line_without_end_is_counted_not_kept(tmp_path: Path) -> None:
 
 
 def test_an_unknown_source_or_file_is_a_usage_error(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="vllm, llamacpp, jsonl"):
-        _parse(VLLM, "ollama")
+    with pytest.raises(UsageError, match=r"unknown source .olama.: one of .*\bollama\b"):
+        _parse(VLLM, "olama")
     with pytest.raises(UsageError, match=r"cannot read .*nowhere\.log: No such file"):
         _parse(tmp_path / "nowhere.log", "vllm")

@@ -10,10 +10,10 @@ import yaml
 from exporter import config
 from exporter.domain.errors import UsageError
 from exporter.domain.settings import RequestSettings, ServerSettings, Settings
-from exporter.requests.registry import READERS
+from exporter.requests.registry import SOURCES
 
 DEFAULT_CONFIG = Path("/etc/llm-energy-exporter/config.yaml")
-CHECKS: config.Readers = {name: kind.build for name, kind in READERS.items()}
+CHECKS: config.Readers = {name: kind.check for name, kind in SOURCES.items()}
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +22,11 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         "--config", type=Path, metavar="FILE", help=f"configuration (default: {DEFAULT_CONFIG}, if any)"
     )
     parser.add_argument("--listen", metavar="HOST:PORT", help="where to serve, instead of what the configuration says")
-    parser.add_argument("--source", choices=sorted(READERS), help="without a configuration: what kind of log this is")
+    parser.add_argument(
+        "--source",
+        choices=sorted(SOURCES),
+        help="without a configuration: where requests are told: what kind of log this is, or `proxy`, `otlp`, `push`",
+    )
     parser.add_argument(
         "--log", metavar="PATH", help="without a configuration: the server's log; '-' is standard input"
     )
@@ -44,7 +48,7 @@ def settings_from(options: argparse.Namespace) -> Settings:
             f"{', '.join(given)} and --config: the configuration says it all, so leave out one or the other"
         )
     if given and options.source is None:
-        raise UsageError(f"{', '.join(given)} without --source: what kind of log is it? One of {', '.join(READERS)}")
+        raise UsageError(f"{', '.join(given)} without --source: what kind of log is it? One of {', '.join(SOURCES)}")
     settings = _from_flags(options) if options.source is not None else _from_file(options)
     if options.listen is not None:
         settings = replace(settings, listen=config.parse_address(options.listen))
@@ -53,7 +57,7 @@ def settings_from(options: argparse.Namespace) -> Settings:
 
 def _from_flags(options: argparse.Namespace) -> Settings:
     chosen = reader_options(options)
-    READERS[options.source].build(chosen, None)
+    SOURCES[options.source].check(chosen, None)
     requests = RequestSettings(options.source, path=(options.log,) if options.log else (), options=chosen)
     return Settings(servers=(ServerSettings("llm", (requests,), model=options.model),))
 

@@ -25,12 +25,6 @@ from exporter.domain.settings import (
     TenantSettings,
 )
 
-LATER_READERS = (
-    *("sglang", "tgi", "llamacpp", "llama_cpp_python", "ollama", "triton", "lmdeploy", "ray", "kserve", "torchserve"),
-    *("vllm", "transformers", "litellm", "jsonl", "combined", "proxy", "otlp", "push"),
-)
-"""Readers that this project means to have: those of them that are not there yet are refused as such."""
-
 ABOUT = ("engine", "dtype", "parallelism")
 """What of a server only its operator knows."""
 
@@ -238,5 +232,5 @@ def _requests(readers: Readers) -> Section:
 
 def _reader(readers: Readers) -> kinds.Scalar:
     known = sorted(readers)
-    of = kinds.choice(known, later=set(LATER_READERS) - set(known))
-    return kinds.Scalar("a reader's name", of.allowed, of.convert)
+    of = kinds.choice(known)
+    return kinds.Scalar("a source's name", of.allowed, of.convert)

@@ -16,7 +16,7 @@ from exporter.domain.settings import RequestSettings, ServerSettings
 from exporter.domain.units import Instant
 from exporter.pipeline.server import serves
 from exporter.requests.arrival.naming import advice_on, look_up, names_of, refusal_of
-from exporter.requests.registry import READERS
+from exporter.requests.registry import READERS, SOURCES
 
 _OLD_SECONDS = 86400.0
 _SHOWN = 5
@@ -33,7 +33,7 @@ def examine(servers: Sequence[ServerSettings], devices: Sequence[Device], now: I
 
 def _none() -> Finding:
     text = "none is configured: power will be metered, but no request"
-    fix = "add `--source KIND --log PATH`, or a configuration with `servers:`; KIND is one of " + ", ".join(READERS)
+    fix = "add `--source KIND --log PATH`, or a configuration with `servers:`; KIND is one of " + ", ".join(SOURCES)
     return Finding("Servers", "servers", "warn", text, fix)
 
 
@@ -66,7 +66,7 @@ def _told(requests: RequestSettings, now: Instant) -> Iterator[Finding]:
 
 def _heading(server: str, source: str, *, is_first: bool) -> Finding:
     """What such a source can tell."""
-    kind = READERS[source]
+    kind = SOURCES[source]
     if not is_first:
         return Finding("Servers", server, "note", f"a log of {kind.name}, as above")
     knows = tuple(f"{what.replace('_', ' ')}: {how}" for what, how in kind.knows.items())

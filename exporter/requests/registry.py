@@ -1,4 +1,4 @@
-"""The request readers, by the name that the configuration uses. A new reader is one file and one line here."""
+"""Where requests can be told, by the name that the configuration uses. A new reader is one file and one line here."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from exporter.requests import (
     localai,
     ollama,
     otlp,
+    proxied,
     push,
     ray,
     sglang,
@@ -26,6 +27,22 @@ from exporter.requests import (
     vllm,
 )
 from exporter.requests.reader import RequestReader
+
+
+@dataclass(frozen=True, slots=True)
+class SourceKind:
+    """A source that is no text.
+
+    Attributes:
+        name: the configuration's `source`.
+        check: checks its options and the time zone; raises ConfigError.
+        knows, advice: as in ReaderKind.
+    """
+
+    name: str
+    check: Callable[[Mapping[str, Any], str | None], object]
+    knows: Mapping[str, str]
+    advice: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +63,11 @@ class ReaderKind:
     knows: Mapping[str, str]
     advice: str
     survey: Callable[[Iterable[Line]], Mapping[str, Any]] | None = None
+
+    @property
+    def check(self) -> Callable[[Mapping[str, Any], str | None], object]:
+        """As in SourceKind: options that a reader can be made of are right."""
+        return self.build
 
 
 READERS: Mapping[str, ReaderKind] = {
@@ -71,3 +93,9 @@ READERS: Mapping[str, ReaderKind] = {
         *(ReaderKind(name, uvicorn.build_for(name), uvicorn.KNOWS, advice) for name, advice in uvicorn.ADVICE.items()),
     )
 }
+
+SOURCES: Mapping[str, SourceKind | ReaderKind] = {
+    **READERS,
+    "proxy": SourceKind("proxy", proxied.check, proxied.KNOWS, proxied.ADVICE),
+}
+"""Everything that can tell of requests: text, and what passes through our own reverse proxy."""
