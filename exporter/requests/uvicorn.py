@@ -31,9 +31,9 @@ _GATEWAY = "Put something in front that knows when requests run: source proxy, o
 ADVICE: Mapping[str, str] = {
     "transformers": f"{_GATEWAY}. transformers serve has no flag that would log more.",
     "litellm": (
-        "Let a callback of LiteLLM write its StandardLoggingPayload, one JSON object a line (startTime, endTime, "
-        "completionStartTime, model and tokens), and read that with source jsonl; or give LiteLLM's otel callback a "
-        f"server of source otlp. Else: {_GATEWAY}. json_logs: true only adds a time to what is counted."
+        "Let a callback of LiteLLM write its StandardLoggingPayload, one JSON object a line, and read that with source "
+        "jsonl and profile litellm: it has times, model and tokens; or give LiteLLM's otel callback a server of source "
+        f"otlp. Else: {_GATEWAY}. json_logs: true only adds a time to what is counted."
     ),
     "trtllm": (
         f"{_GATEWAY}; or run trtllm-serve with return_perf_metrics: true among its options, --otlp_traces_endpoint "
