@@ -10,7 +10,9 @@ Fields stand in one table, from which both the schema and the reading are made. 
 little: days that no calendar has, an end before its start, times from the future.
 """
 
+import json
 import re
+import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from math import isfinite
@@ -157,7 +159,13 @@ _FIELDS: Mapping[str, _Field] = {
     "output_tokens": _tokens_field("Tokens generated."),
     "tenant": _text_field("Whom to bill."),
     "trace_id": _Field(
-        {"type": "string", "pattern": _TRACE_ID, "description": "The W3C trace that it belongs to."},
+        {
+            "type": "string",
+            "minLength": 32,
+            "maxLength": 32,
+            "pattern": _TRACE_ID,
+            "description": "The W3C trace that it belongs to.",
+        },
         "32 hexadecimal digits in lower case",
         _trace_id,
     ),
@@ -248,3 +256,7 @@ def _kind_schema(event: str, required: tuple[str, ...], allowed: tuple[str, ...]
         "additionalProperties": False,
         **says,
     }
+
+
+if __name__ == "__main__":  # writes docs/events.schema.json
+    sys.stdout.write(json.dumps(schema(), indent=2) + "\n")
