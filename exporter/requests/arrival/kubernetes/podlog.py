@@ -179,7 +179,7 @@ class PodLog:
     def _line(self, line: Stamped, not_before: Instant, now: Instant, wall_offset: float | None) -> Line:
         envelope = None
         if wall_offset is not None:
-            envelope = self._latest = Instant(line.stamp / 1e9 + wall_offset)
+            envelope = self._latest = Instant(line.seconds + wall_offset)
         return Line(line.text, not_before, now, wall_offset, envelope)
 
     def _conclude(self, now: Instant) -> None:

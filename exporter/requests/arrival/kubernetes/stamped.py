@@ -35,6 +35,11 @@ class Stamped(NamedTuple):
     stamp: int
     text: str
 
+    @property
+    def seconds(self) -> float:
+        """The stamp in seconds since the epoch."""
+        return self.stamp / _SECOND  # of two whole numbers, and therefore rounded once
+
 
 class Mark:
     """Where we are in one log: the last stamps that were returned, each with how often. Bounded."""
