@@ -242,14 +242,15 @@ def test_a_server_names_whose_events_are_meant() -> None:
 # The published schema
 
 _VALIDATOR = Draft202012Validator(schema())
-_BEYOND = ("start: must be", "end: is before", "first_token: is not between", "end: must be", "at: must be")
+_NO_SUCH_TIME = ("2026-02-30T01:00:00Z", "1969-12-31T23:59:59Z")
+_WRONG_ORDER = ("end: is before", "first_token: is not between")
 """What no schema can say: days that no calendar has, and which time comes first."""
 
-_times = st.one_of(
+_times: st.SearchStrategy[Any] = st.one_of(
     st.sampled_from([0, -1, 1795239000, 1795239002.5, 253402300800, 1e300]),
-    st.sampled_from(["2026-11-21T05:30:00Z", "2026-02-30T01:00:00Z", "2026-13-01T00:00:00Z"]),
+    st.sampled_from(["2026-11-21T05:30:00Z", *_NO_SUCH_TIME, "2026-13-01T00:00:00Z"]),
     st.sampled_from(["2026-11-21", "2026-11-21T05:30:00", "2026-11-21T05:30:00.5+01:00", "now"]),
-    st.sampled_from([None, True, [], {}, "", "2026-11-21T05:30:00Z\n", "1969-12-31T23:59:59Z"]),
+    st.sampled_from([None, True, [], {}, ""]),
 )  # fmt: skip
 _texts = st.sampled_from(["a", "", "x" * 64, "x" * 65, "x" * 256, "x" * 257, "é\n", 5, None, False])
 _numbers = st.sampled_from([0, 3, 3.0, 2.5, -1, 1 << 40, (1 << 40) + 1, 1e8, 1e9, "3", True, None])
@@ -294,7 +295,7 @@ def test_the_schema_and_the_reading_agree(
         refused = str(refusal)
     else:
         refused = ""
-    if refused.startswith(_BEYOND):
+    if refused.startswith(_WRONG_ORDER) or any(value in _NO_SUCH_TIME for value in event.values()):
         return
     assert allowed == (not refused), f"{event}: {refused or 'the schema forbids it'}"
 
