@@ -61,7 +61,7 @@ _CLIENT_LEFT = ("499", "CANCELLED")
 
 _PROXY_LINE = Ignored("proxy_line")
 _REPEAT = Ignored("repeat")
-_DISCONNECT = Ignored("request_detail")
+_DISCONNECT = Ignored("disconnect")
 _OTHER_ENDPOINT = Ignored("other_endpoint")
 _BAD_LINE = Dropped("bad_request_line")
 _BAD_JSON = Dropped("bad_json")

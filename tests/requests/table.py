@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from exporter.domain.events import Dropped, Heard, Ignored
 from exporter.domain.lines import Line
-from exporter.requests.registry import READERS
+from exporter.requests.registry import SOURCES
 from tests.requests.replay import (
     ALL_LOGS,
     Log,
@@ -65,9 +65,9 @@ class Row(NamedTuple):
     found: int
     counted: int
     seen: int | None
-    tokens: tuple[int, int] | None
+    tokens: tuple[int | None, int | None]
     uncertainty: float | None
-    errors: tuple[float, float, float] | None
+    errors: tuple[float | None, float | None, float | None]
     ignored: Counter[str]
     dropped: Counter[str]
 
@@ -104,44 +104,56 @@ def _reasons(heard: Sequence[Heard], fate: type[Ignored] | type[Dropped]) -> Cou
     return Counter(one.reason for one in heard if isinstance(one, fate))
 
 
-def _tokens(told: Iterable[Told]) -> tuple[int, int] | None:
-    known = [one.ended for one in told if one.ended.output_tokens is not None]
-    if not known:
-        return None
-    return sum(one.prompt_tokens or 0 for one in known), sum(one.output_tokens or 0 for one in known)
+def _tokens(told: Iterable[Told]) -> tuple[int | None, int | None]:
+    ended = [one.ended for one in told]
+    return _sum(one.prompt_tokens for one in ended), _sum(one.output_tokens for one in ended)
 
 
-def _errors(log: Log, told: dict[str, Told]) -> tuple[float, float, float] | None:
+def _sum(numbers: Iterable[int | None]) -> int | None:
+    known = [number for number in numbers if number is not None]
+    return sum(known) if known else None
+
+
+def _errors(log: Log, told: dict[str, Told]) -> tuple[float | None, float | None, float | None]:
     pairs = list(_pairs(log, told)) if log.truth else []
-    if not pairs:
-        return None
+    starts = [(one, start, end) for one, start, end in pairs if start is not None]
     return (
-        max(abs(one.start - start) for one, start, _ in pairs),
-        max(abs(one.end - end) for one, _, end in pairs),
-        max(abs((one.end - one.start) - (end - start)) for one, start, end in pairs),
+        max((abs(one.start - start) for one, start, _ in starts), default=None),
+        max((abs(one.end - end) for one, _, end in pairs), default=None),
+        max((abs((one.end - one.start) - (end - start)) for one, start, end in starts), default=None),
     )
 
 
-def _pairs(log: Log, told: dict[str, Told]) -> Iterator[tuple[Told, float, float]]:
+def _pairs(log: Log, told: dict[str, Told]) -> Iterator[tuple[Told, float | None, float]]:
     """Each request that a client saw with the one that the log tells: by their id, else the nearest in time."""
     if log.kind == "llamacpp":
         for task, seen in tasks(log).items():
             yield told[task], _true_start(log, seen), seen.ended
         return
-    left = dict(told)
-    for seen in sorted(truth(log), key=lambda one: one.ended):
-        start, end = _true_start(log, seen), seen.ended
-        found = next((id_ for id_ in (seen.id, seen.client_id) if id_ in left), None) or min(
-            left, key=lambda id_: abs(left[id_].start - start) + abs(left[id_].end - end), default=None
-        )
-        if found is not None:
-            yield left.pop(found), start, end
+    left, sent = dict(told), {seen.client_id: seen for seen in truth(log)}
+    for seen in list(sent.values()):
+        id_ = next((id_ for id_ in (seen.id, seen.client_id) if id_ in left), None)
+        if id_ is not None:
+            yield left.pop(id_), _true_start(log, sent.pop(seen.client_id)), seen.ended
+    while left and sent:
+        distances = {
+            (id_, client_id): _distance(log, one, seen) for id_, one in left.items() for client_id, seen in sent.items()
+        }
+        id_, client_id = min(distances, key=lambda pair: distances[pair])
+        seen = sent.pop(client_id)
+        yield left.pop(id_), _true_start(log, seen), seen.ended
 
 
-def _true_start(log: Log, seen: Seen) -> float:
-    if log.kind in _TELLS_EXECUTION and seen.total_ms is not None:
-        return seen.ended - seen.total_ms / 1e3
-    return seen.sent
+def _distance(log: Log, told: Told, seen: Seen) -> float:
+    start = _true_start(log, seen)
+    return abs(told.end - seen.ended) + (0.0 if start is None else abs(told.start - start))
+
+
+def _true_start(log: Log, seen: Seen) -> float | None:
+    """When the request was sent, or, where the source tells execution, when that began if the server answered it."""
+    if log.kind not in _TELLS_EXECUTION:
+        return seen.sent
+    return None if seen.total_ms is None else seen.ended - seen.total_ms / 1e3
 
 
 # As text
@@ -154,8 +166,8 @@ def table() -> str:
 
 
 def _line(one: Row) -> str:
-    errors = ["-"] * 3 if one.errors is None else [f"{1e3 * error:.0f} ms" for error in one.errors]
-    told_to = "-" if one.uncertainty is None else f"±{1e3 * one.uncertainty:.2g} ms"
+    errors = ["-" if error is None else f"{1e3 * error:.0f} ms" for error in one.errors]
+    told_to = "-" if one.uncertainty is None else f"±{_short(1e3 * one.uncertainty)} ms"
     source = one.log.kind + "".join(f", {key}: {value}" for key, value in sorted(one.log.options.items()))
     cells = [
         f"`{one.log.name}`",
@@ -165,7 +177,7 @@ def _line(one: Row) -> str:
         one.found,
         one.counted or "-",
         "-" if one.seen is None else one.seen,
-        "-" if one.tokens is None else "{}/{}".format(*one.tokens),
+        "/".join("-" if number is None else str(number) for number in one.tokens),
         told_to,
         *errors,
         _reasons_text(one.ignored),
@@ -174,17 +186,21 @@ def _line(one: Row) -> str:
     return "| " + " | ".join(map(str, cells)) + " |"
 
 
+def _short(milliseconds: float) -> str:
+    return f"{milliseconds:.0f}" if milliseconds >= 10 else f"{milliseconds:.2g}" if milliseconds >= 0.001 else "0.001"
+
+
 def _reasons_text(reasons: Counter[str]) -> str:
     return ", ".join(f"{reason} {number}" for reason, number in sorted(reasons.items())) or "-"
 
 
 def sources() -> str:
     """What every source knows, and what makes it tell more, in Markdown."""
-    return "\n".join(_source(name) for name in READERS)
+    return "\n".join(_source(name) for name in SOURCES)
 
 
 def _source(name: str) -> str:
-    kind = READERS[name]
+    kind = SOURCES[name]
     knows = "\n".join(f"| {_KNOWN[key]} | {_cell(kind.knows[key])} |" for key in _KNOWN)
     return f"### `{name}`\n\n| it knows | |\n|---|---|\n{knows}\n\nTo be told more: {kind.advice}\n"
 
