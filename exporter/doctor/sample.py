@@ -32,11 +32,13 @@ class Sample:
         lines: complete lines, without container envelopes.
         written: when the file was last written, by its own clock.
         size: of the whole file, in bytes.
+        part: what of the log this is, in words; empty: told by its size.
     """
 
     lines: tuple[Line, ...] = field(repr=False)
     written: Instant
     size: int
+    part: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from exporter.config.checks import reads_standard_input
-from exporter.doctor import words
+from exporter.doctor import cluster, words
 from exporter.doctor.clues import beside, clock_finding
 from exporter.doctor.finding import Finding, Verdict
 from exporter.doctor.machine import is_container
@@ -62,6 +62,11 @@ def _told(requests: RequestSettings, now: Instant) -> Iterator[Finding]:
     for pattern in requests.path:
         if pattern != "-":
             yield from _pattern(pattern, requests, now)
+    if requests.kubernetes is not None:
+        looked = cluster.examine(requests.kubernetes, now)
+        yield from looked.findings
+        for pod in sorted(looked.samples, key=lambda pod: looked.samples[pod].written)[-1:]:
+            yield from _content(looked.samples[pod], requests)
 
 
 def _heading(server: str, source: str, *, is_first: bool) -> Finding:
@@ -166,7 +171,7 @@ def _content(sample: Sample, requests: RequestSettings) -> Iterator[Finding]:
 
 
 def _lines(heard: Understanding, sample: Sample) -> Finding:
-    part = f"the last {words.size(SAMPLE_BYTES)}" if sample.size > SAMPLE_BYTES else "the whole log"
+    part = sample.part or (f"the last {words.size(SAMPLE_BYTES)}" if sample.size > SAMPLE_BYTES else "the whole log")
     told = [f"{heard.used} used", *_fates("ignored", heard.ignored), *_fates("dropped", heard.dropped)]
     text = f"{words.count(len(sample.lines), 'line')} in {part}: {', '.join(told)}"
     if not heard.dropped:
