@@ -13,7 +13,6 @@ For those who may neither mount the node's logs nor change how the server logs. 
 * up to which instant everything was read is known while the stream is open and has caught up. A backlog has no end
   mark: it is over when a line is younger than the question, or when nothing came for a moment.
 
-There are client libraries. They bring a hundred megabytes of generated models and their own event loops, threads or
-HTTP stacks for the two requests that are made here, and none of them goes on after a break without losing or doubling
-lines.
+No Kubernetes client library is used: each brings generated models of the whole API for the two requests that are made
+here, and leaves to its caller what is hard, to go on after a break without losing or doubling lines.
 """
