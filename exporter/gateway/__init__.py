@@ -1,1 +1,5 @@
-"""[3] The gateway: a transparent reverse proxy in front of an inference server, which sees its requests exactly."""
+"""The source `proxy`: a transparent reverse proxy in front of a server, which tells of the requests that pass."""
+
+from exporter.gateway.gateway import Gateway, open_gateway
+
+__all__ = ["Gateway", "open_gateway"]
