@@ -85,6 +85,8 @@ RAY_LOGS = tuple(
     )
 )
 TORCHSERVE_LOGS = tuple(Log(f"torchserve-0.12.0-{name}.log", "torchserve") for name in ("access_log", "ts_log-excerpt"))
+LLAMA_CPP_PYTHON_LOG = _with_own_truth("llama-cpp-python-0.3.36-live-verbose", "llama_cpp_python")
+LLAMA_CPP_PYTHON_WITHOUT_BLOCKS = _with_own_truth("llama-cpp-python-live", "llama_cpp_python")
 COUNTED_LOGS = (
     _with_own_truth("transformers-serve-5.19.0", "transformers"),
     _with_own_truth("litellm-1.106.2-plain", "litellm"),
@@ -92,6 +94,7 @@ COUNTED_LOGS = (
 )
 OTHER_LOGS = (
     Log("localai-shape.log", "localai"),
+    Log("llama-cpp-python-0.3.36-live-bad-xrequestid.log", "llama_cpp_python"),
     Log("gin-1.8.1-ollama-style.log", "ollama"),
     Log("ollama-journald-shape.log", "ollama"),
     *(Log(f"tgi-3.x-{form}-shape.log", "tgi") for form in ("text", "ansi", "json")),
@@ -132,6 +135,8 @@ ALL_LOGS = (
     GATEWAY_LOG,
     *RAY_LOGS,
     *TORCHSERVE_LOGS,
+    LLAMA_CPP_PYTHON_LOG,
+    LLAMA_CPP_PYTHON_WITHOUT_BLOCKS,
     *COUNTED_LOGS,
     *WRAPPED_LOGS,
     *OTHER_LOGS,
@@ -304,12 +309,29 @@ def _trace_witnesses(log: Log) -> dict[int, float]:
     return known
 
 
+def _block_witnesses(log: Log) -> dict[int, float]:
+    """Executions come one after the other: their timings are in the order in which the clients saw them end."""
+    known = _port_witnesses(log)
+    ends = sorted(one.ended for one in truth(log) if not one.aborted)
+    cut = [one.ended for one in truth(log) if one.aborted]
+    latest = min(known.values())
+    for number, text in enumerate(texts(log)):
+        if "total time = " in text:
+            latest = known[number] = ends.pop(0)
+        elif text == "disconnected" and cut and not ends[1:]:
+            latest = known[number] = cut.pop(0)
+        elif text.startswith("Llama.generate"):
+            known[number] = latest
+    return known
+
+
 _WITNESSES: Mapping[str, Callable[[Log], dict[int, float]]] = {
     "vllm": _vllm_witnesses,
     "llamacpp": _llama_witnesses,
     "jsonl": _front_witnesses,
     "ray": _id_witnesses,
     "otlp": _trace_witnesses,
+    "llama_cpp_python": _block_witnesses,
     "transformers": _port_witnesses,
     "litellm": _port_witnesses,
     "combined": _front_witnesses,
