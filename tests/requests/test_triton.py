@@ -1,5 +1,6 @@
 import json
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,7 @@ from exporter.domain.lines import Line
 from exporter.domain.units import Instant
 from exporter.requests.reader import RequestReader
 from exporter.requests.registry import READERS
+from tests.requests.arrival.arriving import Follow, set_modified
 from tests.requests.replay import events
 
 NOW = 1795234621.0
@@ -130,6 +132,20 @@ def test_a_broken_array_tells_what_was_whole() -> None:
 )
 def test_pieces_of_a_wrong_kind_tell_nothing(piece: object) -> None:
     assert _hear(_reader(), json.dumps([piece])) == Ignored("request_detail")
+
+
+def test_files_that_appear_are_followed_and_anchored(tmp_path: Path) -> None:
+    follow, reader = Follow(tmp_path / "trace.json.*"), _reader()
+    assert follow.lines() == []
+    told = []
+    for number, wait in enumerate((1.3, 1.7, 1.2)):
+        ended = follow.now + wait / 2
+        path = tmp_path / f"trace.json.{number}"
+        path.write_text(_array(_pieces(number, ended + 100.0)))
+        set_modified(path, ended + 0.002)
+        told += [one for line in follow.lines(after=wait) for one in _told(reader.feed(line))]
+        assert told[number].end == pytest.approx(ended, abs=told[number].end_uncertainty + 0.03)
+    assert 0.5 > told[0].end_uncertainty > told[2].end_uncertainty
 
 
 def test_verbose_lines_count_posts_of_inference_while_no_trace_was_read() -> None:

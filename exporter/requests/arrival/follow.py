@@ -75,7 +75,8 @@ class Follower:
         self._resuming = False
         self._problems: dict[str, str] = {}
         self._dropped: Counter[str] = Counter()
-        self._scanned_at = NEVER
+        self._scanned_at = self._scanned_before = NEVER
+        self._wall_offset: float | None = None
         self._names_are_certain = False
         self._turn = 0
         self._bytes = self._rotations = self._forgotten = 0
@@ -84,6 +85,7 @@ class Follower:
 
     def poll(self, now: Instant, wall_offset: float | None) -> list[Line]:
         """Return the lines that have arrived."""
+        self._wall_offset = wall_offset
         self._look(now)
         if now - self._scanned_at >= _RESCAN_SECONDS:
             self._scan(now)
@@ -150,7 +152,7 @@ class Follower:
             self._meet(file.path, file.pattern)
 
     def _scan(self, now: Instant) -> None:
-        self._scanned_at = now
+        self._scanned_before, self._scanned_at = self._scanned_at, now
         self._problems.clear()
         if self._resuming:
             self._find_rotated(now)
@@ -216,6 +218,8 @@ class Follower:
             offset = line_start(fd, stat.st_size, self._bounds.line_bytes) if self._begins_at_end(pattern) else 0
             mark = replace(_unread(path, pattern, stat), offset=offset, rejoin=offset, envelope=self._envelope)
         file = LogFile(fd, stat, replace(mark, path=path, pattern=pattern), self._bounds.line_bytes, self._dropped)
+        if is_new and pattern in self._known_patterns and self._is_fresh(stat):
+            file.end_seen = self._scanned_before
         pieces = file.pieces_to_rejoin()
         self._succeed(file, is_new=is_new)
         self._files[file.identity] = file
@@ -233,6 +237,12 @@ class Follower:
                 if is_new:
                     self._rotations += 1
                     file.end_seen = old.end_seen
+
+    def _is_fresh(self, stat: os.stat_result) -> bool:
+        """Whether a file that was not there at the scan before was written since, and not moved here with old lines."""
+        if self._resuming or self._wall_offset is None:
+            return False
+        return stat.st_mtime + self._wall_offset >= self._scanned_before
 
     def _begins_at_end(self, pattern: str) -> bool:
         return self._start_at == "end" and pattern not in self._known_patterns

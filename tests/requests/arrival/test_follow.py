@@ -52,6 +52,26 @@ def test_a_file_that_a_glob_matches_later_is_read_from_its_beginning(tmp_path: P
     assert follow.follower.tally.files == 2
 
 
+def test_lines_of_a_file_that_comes_later_were_written_since_the_scan_before(tmp_path: Path) -> None:
+    follow = Follow(tmp_path / "*.log")
+    assert follow.texts() == []
+    scanned = follow.now
+    write(tmp_path / "a.log", "new\n")
+    set_modified(tmp_path / "a.log", scanned + 0.7)
+    (line,) = follow.lines(after=1.0)
+    assert line.not_before == scanned
+    assert scanned + 0.7 <= line.not_after < scanned + 0.8
+
+
+def test_lines_of_a_file_that_was_moved_here_may_be_as_old_as_they_like(tmp_path: Path) -> None:
+    follow = Follow(tmp_path / "*.log")
+    assert follow.texts() == []
+    write(tmp_path / "a.log", "old\n")
+    set_modified(tmp_path / "a.log", follow.now - 5.0)
+    (line,) = follow.lines(after=1.0)
+    assert line.not_before == float("-inf")
+
+
 def test_a_half_line_waits_until_it_is_complete(log: Path) -> None:
     follow = Follow(log, start_at="beginning")
     for piece in ("one", " li", "ne"):
