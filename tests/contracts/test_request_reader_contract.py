@@ -22,6 +22,7 @@ OPTIONS: dict[str, tuple[dict[str, object], ...]] = {
     "jsonl": tuple({"profile": name} for name in PROFILES),
     "combined": ({}, {"fields": ["%D", "msec", "request_id"], "stamp": "end"}),
     "haproxy": ({}, {"captures": ["request_id", "trace_id"]}),
+    "ray": ({}, {"routes": ["/v1"]}),
 }
 CASES = [(name, options) for name in READERS for options in OPTIONS.get(name, ({},))]
 NOW = 1795234621.0
