@@ -15,7 +15,8 @@ from aiohttp import ClientError, hdrs, web
 MOST_BODIES = 8
 _TIMEOUT_SECONDS = 30.0
 _PIECE = 1 << 16
-_GZIP = 16 + zlib.MAX_WBITS
+_COMPRESSED = ("gzip", "deflate")
+_GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 
 
 class UnreadableError(Exception):
@@ -80,20 +81,20 @@ def _host(origin: str) -> str | None:
 
 async def _read(request: web.Request, most_bytes: int) -> bytes:
     encoding = request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower()
-    if encoding not in ("identity", "gzip", ""):
-        raise UnreadableError(415, "Content-Encoding must be gzip or identity")
+    if encoding not in _COMPRESSED and encoding not in ("identity", ""):
+        raise UnreadableError(415, "Content-Encoding must be gzip, deflate or identity")
     length = request.content_length
     if length is not None and length > most_bytes:
         raise _too_large(most_bytes)
     try:
         async with asyncio.timeout(_TIMEOUT_SECONDS):
-            if encoding == "gzip":
+            if encoding in _COMPRESSED:
                 return await _unzipped(request, most_bytes)
             return await _plain(request, most_bytes)
     except TimeoutError:
         raise UnreadableError(408, f"the body took longer than {_TIMEOUT_SECONDS:g} s") from None
     except zlib.error:
-        raise UnreadableError(400, "the body is not gzip") from None
+        raise UnreadableError(400, "the body is not compressed as its Content-Encoding says") from None
     except (web.RequestPayloadError, ClientError, ConnectionError):
         raise UnreadableError(400, "the body is broken off") from None
 
@@ -108,7 +109,7 @@ async def _plain(request: web.Request, most_bytes: int) -> bytes:
 
 
 async def _unzipped(request: web.Request, most_bytes: int) -> bytes:
-    unzip = zlib.decompressobj(_GZIP)
+    unzip = zlib.decompressobj(_GZIP_OR_ZLIB)
     body = bytearray()
     async for piece in request.content.iter_chunked(_PIECE):
         body += unzip.decompress(piece, most_bytes + 1 - len(body))
