@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from aiohttp.web import AppRunner
@@ -16,7 +16,9 @@ from exporter.domain.settings import Settings
 from exporter.domain.snapshot import SettledRequest, Snapshot
 from exporter.domain.units import Instant
 from exporter.engine import Engine, PowerFeed
-from exporter.feeds.opening import Feeds, open_feeds
+from exporter.feeds.opening import Feeds, Proxied, open_feeds
+from exporter.gateway import open_gateway
+from exporter.pipeline.foretelling import Ended
 from exporter.pipeline.pipeline import Pipeline
 from exporter.pipeline.server import serves
 from exporter.power.sampler import Sampler
@@ -78,21 +80,52 @@ async def exporting(
     feeds = open_feeds(settings.servers)
     engine = assemble(settings, (open_power or open_sources)(settings, clock), clock, tape, feeds)
     engine.on_settled = on_settled or engine.on_settled
-    try:
-        engine.resume()
-        intakes = _intakes(feeds, clock)
-        pages = build(engine.published, engine.ready, engine.fault, engine.calibrations, intakes)
-        runner = await serve(pages, settings.listen)
-    except ExporterError:
-        engine.close()
-        raise
-    running = asyncio.create_task(engine.run())
-    try:
-        yield Exporter(engine, _url(runner), running)
-    finally:
-        engine.stop()
-        await running
-        await runner.cleanup()
+    async with AsyncExitStack() as stack:
+        try:
+            engine.resume()
+            url = await _listen(settings, engine, feeds, clock, stack)
+        except ExporterError:
+            engine.close()
+            raise
+        running = asyncio.create_task(engine.run())
+        stack.push_async_callback(_stopped, engine, running)
+        for one in feeds.proxied:
+            await _open_gateway(one, settings, engine, clock, stack)
+        yield Exporter(engine, url, running)
+
+
+async def _stopped(engine: Engine, running: "asyncio.Task[None]") -> None:
+    engine.stop()
+    await running
+
+
+async def _listen(settings: Settings, engine: Engine, feeds: Feeds, clock: SystemClock, stack: AsyncExitStack) -> str:
+    """Answer scrapers and whoever tells of requests; returns where."""
+    pages = build(engine.published, engine.ready, engine.fault, engine.calibrations, _intakes(feeds, clock))
+    runner = await serve(pages, settings.listen)
+    stack.push_async_callback(runner.cleanup)
+    return _url(runner)
+
+
+async def _open_gateway(
+    one: Proxied, settings: Settings, engine: Engine, clock: SystemClock, stack: AsyncExitStack
+) -> None:
+    """Take requests for a server. It ends before the engine does: what it cuts is told in time."""
+    gateway = await open_gateway(
+        one.server,
+        one.options,
+        settings.labels.tenant,
+        one.inbox,
+        clock.now,
+        fault=engine.fault,
+        estimate=lambda server, model, seconds, prompt, output, _first: engine.pipeline.servers[server].foretell(
+            Ended(model, seconds, prompt, output)
+        ),
+    )
+    stack.push_async_callback(gateway.close)
+    log.info(
+        "requests for server %s are taken at %s and passed on to %s", one.server, gateway.url, one.options.upstream
+    )
 
 
 def _intakes(feeds: Feeds, clock: SystemClock) -> Intakes:
