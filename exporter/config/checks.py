@@ -55,6 +55,10 @@ def one_way_in(requests: RequestSettings) -> Iterator[ConfigError]:
         for key in ("path", "kubernetes"):
             if getattr(requests, key):
                 yield ConfigError(key, "leave it out: source `proxy` sees the requests themselves and reads no log")
+    elif requests.source in TOLD_OVER_HTTP and requests.kubernetes:
+        yield ConfigError(
+            "kubernetes", f"leave it out: source `{requests.source}` is told over HTTP, or read from files"
+        )
     elif requests.path and requests.kubernetes:
         yield ConfigError("kubernetes", "leave out `path`, or this: a log comes from files or from the Kubernetes API")
 
@@ -63,6 +67,8 @@ def pod_or_selector(log: KubernetesLog) -> Iterator[ConfigError]:
     """One of the two says which pods are meant."""
     if (log.pod is None) == (log.selector is None):
         yield ConfigError("pod", "name a `pod`, or give a `selector` that finds it: one of the two")
+    if log.node is not None and log.selector is None:
+        yield ConfigError("node", "leave it out: it narrows what a `selector` finds, and a `pod` is on one node only")
 
 
 def reads_standard_input(requests: RequestSettings) -> bool:

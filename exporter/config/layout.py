@@ -139,6 +139,9 @@ KUBERNETES = Section(
             _optional("a label selector"),
             "or all pods that this label selector finds, and their successors",
         ),
+        Key(
+            "node", _optional("a node's name", "all"), "of these only pods on this node, whose devices are metered here"
+        ),
         Key("namespace", _optional("a namespace", "our own"), "its namespace"),
         Key("container", _optional("a container's name", "the only one"), "its container"),
         Key("api", _URL, "the API server, if it is not the one of the cluster that this runs in"),

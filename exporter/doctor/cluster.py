@@ -47,7 +47,7 @@ def examine(log: KubernetesLog, now: Instant) -> Looked:
 async def _look(access: Access, log: KubernetesLog, now: Instant) -> Looked:
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS):
-            pods = [log.pod] if log.pod is not None else await find_pods(access, log.selector or "")
+            pods = [log.pod] if log.pod is not None else await find_pods(access, log.selector or "", log.node)
             if isinstance(pods, Refusal):
                 return Looked((_refused(pods, f"pods with {log.selector}"),))
             return await _look_at(access, log, pods, now)

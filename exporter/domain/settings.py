@@ -73,6 +73,7 @@ class KubernetesLog:
 
     Attributes:
         pod: its pod by name, or None: by `selector`, a label selector that may find several and their successors.
+        node: of these only pods on this node. None: on all.
         namespace: None: the namespace that we run in. container: None: the pod's only one.
         api: the API server's URL, None: the one of the cluster that we run in; with the files below.
         token_file, ca_file: None: those of our service account.
@@ -80,6 +81,7 @@ class KubernetesLog:
 
     pod: str | None = None
     selector: str | None = None
+    node: str | None = None
     namespace: str | None = None
     container: str | None = None
     api: str | None = None

@@ -86,6 +86,17 @@ def test_a_log_in_kubernetes_is_of_a_pod_or_of_those_that_a_selector_finds(log: 
     assert said.startswith("servers[0].requests.kubernetes.pod: name a `pod`, or give a `selector`")
 
 
+def test_a_node_narrows_a_selector_only() -> None:
+    said = refusal(server("{source: vllm, kubernetes: {pod: a, node: b}}"))
+    assert said.startswith("servers[0].requests.kubernetes.node: leave it out")
+
+
+def test_what_is_told_over_http_is_not_read_from_kubernetes() -> None:
+    checks = {"push": lambda _options, _timezone: None}
+    with pytest.raises(ConfigError, match="kubernetes: leave it out: source `push` is told over HTTP"):
+        parse(server("{source: push, kubernetes: {pod: a}}"), {}, checks)
+
+
 def test_a_log_comes_one_way() -> None:
     said = refusal(server("{source: vllm, path: /log, kubernetes: {pod: a}}"))
     assert said.startswith("servers[0].requests.kubernetes: leave out `path`, or this")

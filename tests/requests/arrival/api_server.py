@@ -55,6 +55,7 @@ class Pod:
     running: bool = True
     waiting: str | None = None
     reopens: bool = True
+    node: str = "node-a"
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def write(self, stamp: int, *texts: str | bytes) -> None:
@@ -131,7 +132,9 @@ class ApiServer:
         if self.canned_lists:
             return _answer(self.canned_lists.popleft())
         key, _, value = request.query["labelSelector"].partition("=")
-        found = [name for name, pod in self.pods.items() if pod.labels.get(key) == value]
+        conditions = dict(one.partition("=")[::2] for one in request.query["fieldSelector"].split(","))
+        node = conditions.get("spec.nodeName")
+        found = [name for name, pod in self.pods.items() if pod.labels.get(key) == value and node in (None, pod.node)]
         items = [{"metadata": {"name": name, "namespace": request.match_info["namespace"]}} for name in found]
         return web.json_response({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items})
 

@@ -67,7 +67,9 @@ async def served() -> AsyncIterator[ApiServer]:
 
 @asynccontextmanager
 async def following(server: ApiServer, *, token_file: Path | None = None, **options: Any) -> AsyncIterator[Following]:
-    log = {key: options.pop(key) for key in ("pod", "selector", "container") if key in options} or {"pod": "llm"}
+    log = {key: options.pop(key) for key in ("pod", "selector", "node", "container") if key in options} or {
+        "pod": "llm"
+    }
     settings = server.settings(**log, token_file=str(token_file) if token_file else None)
     one = Following(settings, **options)
     try:

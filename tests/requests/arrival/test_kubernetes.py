@@ -513,6 +513,15 @@ async def test_one_pod_that_cannot_be_read_holds_back_what_is_known_of_all() -> 
         await one.until(lambda: one.arrival.caught_up_at == one.now)
 
 
+async def test_pods_on_other_nodes_are_not_followed_where_one_node_is_named() -> None:
+    async with served() as server, following(server, selector="app=llm", node="node-b") as one:
+        server.pods["llm-a"] = Pod({"app": "llm"}, [(START, b"a1")])
+        server.pods["llm-b"] = Pod({"app": "llm"}, [(START, b"b1")], node="node-b")
+        await one.until_lines(1)
+        await one.until(lambda: server.lists >= 3)
+        assert one.texts == ["b1"]
+
+
 async def test_where_a_selector_finds_nothing_nothing_is_said() -> None:
     async with served() as server, following(server, selector="app=llm") as one:
         await one.until(lambda: server.lists >= 3)

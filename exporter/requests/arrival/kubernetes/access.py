@@ -120,7 +120,7 @@ def _given(path: str | None) -> Path | None:
 
 
 def _check_names(log: KubernetesLog) -> None:
-    for key in ("namespace", "pod", "container"):
+    for key in ("namespace", "pod", "container", "node"):
         name = getattr(log, key)
         if name is not None and not _NAME.fullmatch(name):
             raise ConfigError(

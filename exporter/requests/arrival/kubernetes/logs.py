@@ -209,7 +209,7 @@ class KubernetesLogs:
     async def _look(self, group: asyncio.TaskGroup) -> bool:
         asked_at = self._now
         try:
-            found = await find_pods(self._access, self._log.selector or "")
+            found = await find_pods(self._access, self._log.selector or "", self._log.node)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             self._listing = words_of(error)
             return False

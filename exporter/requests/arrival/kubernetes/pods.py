@@ -13,8 +13,8 @@ _ALIVE = "status.phase!=Succeeded,status.phase!=Failed"
 _NAMES_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 
 
-async def find_pods(access: Access, selector: str) -> list[str] | Refusal:
-    """The names of the pods that have not ended, in order.
+async def find_pods(access: Access, selector: str, node: str | None = None) -> list[str] | Refusal:
+    """The names of the pods that have not ended, in order; of those on `node` only, if one is named.
 
     Only their metadata is asked for, from the server's cache.
 
@@ -23,7 +23,8 @@ async def find_pods(access: Access, selector: str) -> list[str] | Refusal:
         ValueError: an answer that is none.
     """
     question = Question("list", "pods", access.namespace)
-    params = {"labelSelector": selector, "fieldSelector": _ALIVE, "resourceVersion": "0"}
+    fields = _ALIVE if node is None else f"{_ALIVE},spec.nodeName={node}"
+    params = {"labelSelector": selector, "fieldSelector": fields, "resourceVersion": "0"}
     timeout = aiohttp.ClientTimeout(total=_SECONDS)
     async with (
         access.session(access.token()) as session,
