@@ -124,8 +124,9 @@ def _outcome(reason: Mapping[str, Any]) -> Outcome:
 
 def _number(meta: Mapping[str, Any], key: str, low: float, high: float) -> float | None:
     value = meta.get(key)
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if number and low <= value <= high else None  # NaN is in no interval
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:  # NaN is nowhere
+        return None
+    return float(value)
 
 
 def _count(meta: Mapping[str, Any], key: str) -> int | None:
