@@ -5,6 +5,8 @@ import base64
 import gzip
 import io
 import json
+import subprocess
+import sys
 import zlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -461,6 +463,21 @@ async def test_where_nobody_is_told_of_it_says_what_to_configure() -> None:
             answer = await exporter.post(path, b"{}", JSON)
             assert answer.status == 404
             assert f"source: {source}" in answer.body.decode()
+
+
+def test_the_protobuf_library_is_loaded_only_by_those_who_are_told_by_spans() -> None:
+    script = """
+import sys
+from exporter.app import exporting
+from exporter.server import Intakes, OtlpIntake, build
+from exporter.feeds.inbox import Inbox
+from exporter.requests.otlp import OtlpCore
+build(None, None)
+assert "google.protobuf" not in sys.modules
+build(None, None, intakes=Intakes(None, None, [OtlpIntake("a", Inbox("a"), OtlpCore(None))]))
+assert "google.protobuf" in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 
 
 _bodies = st.one_of(
