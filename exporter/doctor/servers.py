@@ -5,15 +5,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from exporter.config.checks import reads_standard_input
-from exporter.doctor import cluster, words
+from exporter.doctor import cluster, told, words
 from exporter.doctor.clues import beside, clock_finding
 from exporter.doctor.finding import Finding, Verdict
 from exporter.doctor.machine import is_container
 from exporter.doctor.sample import SAMPLE_BYTES, Sample, Understanding, guesses, take, understand
 from exporter.domain.errors import ConfigError
 from exporter.domain.readings import Device
-from exporter.domain.settings import RequestSettings, ServerSettings
+from exporter.domain.settings import ListenAddress, RequestSettings, ServerSettings
 from exporter.domain.units import Instant
+from exporter.feeds.opening import is_posted
 from exporter.pipeline.server import serves
 from exporter.requests.arrival.naming import advice_on, look_up, names_of, refusal_of
 from exporter.requests.registry import READERS, SOURCES
@@ -23,12 +24,23 @@ _SHOWN = 5
 _CONTAINER = "this is a container, which sees only what is mounted into it: mount the log's directory"
 
 
-def examine(servers: Sequence[ServerSettings], devices: Sequence[Device], now: Instant) -> tuple[Finding, ...]:
-    """Look at every server."""
+def examine(
+    servers: Sequence[ServerSettings], devices: Sequence[Device], now: Instant, listen: ListenAddress
+) -> tuple[Finding, ...]:
+    """Look at every server. `listen`: where this exporter serves."""
     if not servers:
         return (_none(),)
     said: set[str] = set()
-    return tuple(finding for server in servers for finding in _server(server, devices, now, said))
+    return tuple(
+        finding
+        for server in servers
+        for requests in server.requests
+        for finding in (
+            *_heading(server.name, requests, said),
+            *(_gpus(server, devices) if requests is server.requests[0] else ()),
+            *(told.examine(requests, listen) if is_posted(requests) else _log(requests, now)),
+        )
+    )
 
 
 def _none() -> Finding:
@@ -37,14 +49,17 @@ def _none() -> Finding:
     return Finding("Servers", "servers", "warn", text, fix)
 
 
-def _server(server: ServerSettings, devices: Sequence[Device], now: Instant, said: set[str]) -> Iterator[Finding]:
-    """One server. `said`: sources whose abilities have been told; they are told once, however many use them."""
-    for index, requests in enumerate(server.requests):
-        yield _heading(server.name, requests.source, is_first=requests.source not in said)
-        said.add(requests.source)
-        if index == 0:
-            yield from _gpus(server, devices)
-        yield from _told(requests, now)
+def _heading(server: str, requests: RequestSettings, said: set[str]) -> Iterator[Finding]:
+    """What such a source can tell. `said`: those of which that has been said; once is enough."""
+    kind = SOURCES[requests.source]
+    what = kind.name if is_posted(requests) else f"a log of {kind.name}"
+    if kind.name in said:
+        yield Finding("Servers", server, "note", f"{what}, as above")
+        return
+    said.add(kind.name)
+    knows = tuple(f"{word.replace('_', ' ')}: {how}" for word, how in kind.knows.items())
+    more = (f"to be told more: {kind.advice}",) if is_posted(requests) else ()
+    yield Finding("Servers", server, "note", f"{what}; what it can tell:", details=(*knows, *more))
 
 
 def _gpus(server: ServerSettings, devices: Sequence[Device]) -> Iterator[Finding]:
@@ -54,8 +69,8 @@ def _gpus(server: ServerSettings, devices: Sequence[Device]) -> Iterator[Finding
         yield Finding("Servers", "gpus", "fail", text, f"choose from: {known}")
 
 
-def _told(requests: RequestSettings, now: Instant) -> Iterator[Finding]:
-    """Where the requests are told."""
+def _log(requests: RequestSettings, now: Instant) -> Iterator[Finding]:
+    """The log in which requests are told."""
     if reads_standard_input(requests):
         text = "standard input: it is not read here; try `parse` on a saved piece of it"
         yield Finding("Servers", "log", "note", text)
@@ -67,15 +82,6 @@ def _told(requests: RequestSettings, now: Instant) -> Iterator[Finding]:
         yield from looked.findings
         for pod in sorted(looked.samples, key=lambda pod: looked.samples[pod].written)[-1:]:
             yield from _content(looked.samples[pod], requests)
-
-
-def _heading(server: str, source: str, *, is_first: bool) -> Finding:
-    """What such a source can tell."""
-    kind = SOURCES[source]
-    if not is_first:
-        return Finding("Servers", server, "note", f"a log of {kind.name}, as above")
-    knows = tuple(f"{what.replace('_', ' ')}: {how}" for what, how in kind.knows.items())
-    return Finding("Servers", server, "note", f"a log of {kind.name}; what such a log can tell:", details=knows)
 
 
 # --- the files -----------------------------------------------------------------------------------------------------

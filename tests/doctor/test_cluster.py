@@ -11,7 +11,7 @@ import pytest
 from exporter.doctor.cluster import examine
 from exporter.doctor.finding import Finding
 from exporter.doctor.servers import examine as examine_servers
-from exporter.domain.settings import KubernetesLog, RequestSettings, ServerSettings
+from exporter.domain.settings import KubernetesLog, ListenAddress, RequestSettings, ServerSettings
 from exporter.domain.units import Instant
 from tests.doctor.conftest import the
 from tests.requests.arrival.api_server import SECOND, START, ApiServer, Canned, Pod, status
@@ -47,7 +47,7 @@ def _last(log: KubernetesLog) -> Finding:
 def test_a_log_that_can_be_read_is_read_and_understood(server: ApiServer) -> None:
     server.pods["llm"] = _pod()
     requests = RequestSettings("vllm", kubernetes=server.settings(pod="llm"))
-    findings = examine_servers([ServerSettings("chat", (requests,))], (), NOW)
+    findings = examine_servers([ServerSettings("chat", (requests,))], (), NOW, ListenAddress())
     said = [finding.text for finding in findings if finding.subject == "kubernetes"]
     assert "pod llm of namespace ml at http://127.0.0.1:" in said[0]
     assert said[1] == "pod llm: its log can be read, last written 59 seconds ago"

@@ -14,7 +14,7 @@ from exporter.doctor.finding import Finding
 from exporter.doctor.rendering import write_section
 from exporter.doctor.servers import examine
 from exporter.domain.readings import Device
-from exporter.domain.settings import RequestSettings, ServerSettings
+from exporter.domain.settings import ListenAddress, RequestSettings, ServerSettings
 from exporter.domain.units import Instant
 from tests.doctor.conftest import the
 
@@ -30,7 +30,7 @@ def log(tmp_path: Path) -> Path:
 
 def _examined(*paths: Path | str, source: str = "vllm", **more: Any) -> tuple[Finding, ...]:
     requests = RequestSettings(source, path=tuple(map(str, paths)), timezone="UTC", options=more)
-    return examine([ServerSettings("chat", (requests,))], [GPU], Instant(NOW))
+    return examine([ServerSettings("chat", (requests,))], [GPU], Instant(NOW), ListenAddress())
 
 
 def _copied(name: str, log: Path, *, aged: float = 5.0) -> Path:
@@ -56,7 +56,7 @@ def _vllm_log(log: Path, *, off: timedelta = timedelta(), ends: bool = True) -> 
 
 
 def test_without_a_server_the_ways_to_name_one_are_told() -> None:
-    (finding,) = examine([], [GPU], Instant(NOW))
+    (finding,) = examine([], [GPU], Instant(NOW), ListenAddress())
     assert finding.verdict == "warn"
     assert all(word in finding.fix for word in ("--source KIND --log PATH", "vllm", "llamacpp", "jsonl"))
 
@@ -74,7 +74,7 @@ def test_a_log_in_order(log: Path) -> None:
 
 def test_what_a_kind_of_log_can_tell_is_said_once() -> None:
     servers = [ServerSettings(name, (RequestSettings("vllm"),)) for name in ("a", "b")]
-    findings = examine(servers, [GPU], Instant(NOW))
+    findings = examine(servers, [GPU], Instant(NOW), ListenAddress())
     assert the(findings, "a").details
     assert not the(findings, "b").details
 
@@ -148,7 +148,7 @@ def test_standard_input_is_not_read() -> None:
 
 def test_gpus_that_are_not_metered_are_a_problem(log: Path) -> None:
     server = ServerSettings("chat", (RequestSettings("vllm", path=(str(_vllm_log(log)),)),), gpus=("5",))
-    assert the(examine([server], [GPU], Instant(NOW)), "gpus").verdict == "fail"
+    assert the(examine([server], [GPU], Instant(NOW), ListenAddress()), "gpus").verdict == "fail"
 
 
 # --- what they say -------------------------------------------------------------------------------------------------
