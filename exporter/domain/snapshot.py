@@ -153,6 +153,7 @@ class ServerView:
 
     Attributes:
         running: requests known to run now.
+        running_by_server: how many the server itself says run; None where it is not asked, or does not say.
         late_joules: what late requests were due but could not be given, because it was booked already.
         closings: requests closed, by how they were seen to end.
         duplicates: ends or starts heard twice and counted once.
@@ -177,6 +178,7 @@ class ServerView:
     wanted_policy: str
     policy_reason: str
     coefficients: Mapping[str, float]
+    running_by_server: float | None = None
     tenants: Mapping[str, Joules] = field(default_factory=dict)
 
 

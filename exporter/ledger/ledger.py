@@ -17,6 +17,7 @@ from exporter.domain.readings import Device, Reading
 from exporter.domain.settings import AttributionSettings
 from exporter.domain.snapshot import Share
 from exporter.ledger.claims import Claims
+from exporter.ledger.company import Company
 from exporter.ledger.idle import GUARD_SLICES, IdleBaseline, quiet
 from exporter.ledger.meter import Meter
 from exporter.ledger.slices import PRESENCE, Reserved, Slices
@@ -82,6 +83,7 @@ class Ledger:
         self.meters = {device.name: Meter(device) for device in devices}
         self.books = {device.name: Books() for device in devices}
         self.idle = {device.name: IdleBaseline(idle_watts.get(device.name)) for device in devices}
+        self.company = {server: Company() for server in users}
         self.groups = tuple(self._form_groups(devices, users, since))
         self._holes: dict[str, deque[tuple[float, float]]] = {
             device.name: deque(maxlen=_MOST_HOLES) for device in devices
@@ -105,6 +107,7 @@ class Ledger:
                 capacity=capacity,
                 since=since if names else since - self.horizon_seconds,
             )
+            slices.company = tuple(self.company[lane] for lane in lanes)
             yield Group(tuple(names), lanes, slices)
 
     def serving(self, server: str) -> Iterator[tuple[Group, int]]:
@@ -164,7 +167,10 @@ class Ledger:
         if stop - first < _LEAST_QUIET_SLICES:
             return
         reserved = slices.reserve(running(), first, stop)
-        calm = quiet(slices.occupancy(reserved)[PRESENCE].sum(axis=0))
+        suspicion = sum(
+            (one.suspicion(first, stop, self.slice_seconds) for one in slices.company), np.zeros(stop - first)
+        )
+        calm = quiet(slices.occupancy(reserved)[PRESENCE].sum(axis=0) + suspicion)
         run = slices.place(range(first, stop))
         for index, name in enumerate(group.devices):
             self.idle[name].learn(slices.energy[index, run], calm, self.slice_seconds)

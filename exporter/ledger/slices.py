@@ -30,6 +30,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from exporter.ledger.claims import Claims, Floats
+from exporter.ledger.company import Company
 from exporter.ledger.spread import Runs, divide, integrals, rates, spread
 
 PRESENCE, DECODING, CONTEXT, PREFILL, DECODE = range(5)
@@ -86,6 +87,7 @@ class Slices:
         self.left = np.zeros((devices, capacity))
         self.amounts = np.zeros((QUANTITIES, lanes, capacity))
         self.amounts_left = np.zeros((QUANTITIES, lanes, capacity))
+        self.company: tuple[Company, ...] = ()
 
     def number(self, instant: float) -> int:
         """The absolute number of the slice that holds this instant."""
@@ -151,14 +153,27 @@ class Slices:
         self.touched = min(self.touched, first)
 
     def reserve(self, claims_by_lane: Sequence[Claims], first: int, stop: int) -> Reserved:
-        """What running requests hold in slices [first, stop). Nothing is stored: it is worked out anew each time."""
+        """What running requests and unknown company hold in slices [first, stop).
+
+        Nothing is stored: it is worked out anew each time.
+        """
         self._make_room(stop)
         amounts = np.zeros((QUANTITIES, len(claims_by_lane), stop - first))
         for lane, claims in enumerate(claims_by_lane):
             inside = claims.within(self.edge(first))
             if len(inside):
                 amounts[:, lane] = self._amounts(inside, first, stop)
+        for lane, company in enumerate(self.company):
+            there = company.presence(first, stop, self.slice_seconds)
+            if there is not None:
+                known = self.amounts[:, lane, self.place(range(first, stop))] + amounts[:, lane]
+                amounts[:, lane] += _alike(known) * there
         return Reserved(first, amounts)
+
+    def unknown(self, first: int, stop: int) -> Floats:
+        """Presence of unknown company of all lanes in slices [first, stop): request-seconds of shape (slices,)."""
+        each = (company.presence(first, stop, self.slice_seconds) for company in self.company)
+        return sum((there for there in each if there is not None), np.zeros(stop - first))
 
     def occupancy(self, reserved: Reserved) -> Floats:
         """Everything that is or was in the slices of this reservation, settled or not: (quantities, lanes, slices)."""
@@ -244,7 +259,9 @@ class Slices:
             return np.zeros(len(self.left)), np.zeros(len(self.left))
         window_end = self.base + self.energy.shape[1]
         run = slice(self.closed - self.base, min(until, window_end) - self.base)
-        somebody = self.amounts[PRESENCE, :, run].sum(axis=0) > _NOBODY_SECONDS
+        numbers = range(self.closed, self.closed + run.stop - run.start)
+        presence = self.amounts[PRESENCE, :, run].sum(axis=0) + self.unknown(numbers.start, numbers.stop)
+        somebody = presence > _NOBODY_SECONDS
         unattributed = self.left[:, run] @ somebody
         idle = self.left[:, run] @ ~somebody
         for array in self.arrays():
@@ -321,6 +338,18 @@ class Slices:
             np.clip(self._columns(edge, first), 0.0, width) for edge in (claims.start, claims.first_token, claims.end)
         )
         return Runs(start, middle), Runs(middle, end)
+
+
+def _alike(known: Floats) -> Floats:
+    """What a second of unknown presence has of each quantity: as much as one of known presence in the same slice.
+
+    Where nobody is known, it decodes.
+    """
+    alike = divide(known, known[PRESENCE])
+    nobody = known[PRESENCE] <= _NOBODY_SECONDS
+    alike[:, nobody] = 0.0
+    alike[np.ix_([PRESENCE, DECODING], nobody)] = 1.0
+    return alike
 
 
 @dataclass(frozen=True, slots=True)

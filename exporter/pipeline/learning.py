@@ -1,6 +1,6 @@
 """Learning windows: stretches of settled time from which a policy learns what steps and tokens cost."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +12,16 @@ from exporter.ledger.slices import CONTEXT, DECODE, DECODING, PREFILL, PRESENCE
 WINDOW_SECONDS = 5.0
 """Long enough that a request's uneven progress in it averages out, short enough that the batch varies between them."""
 Floats = NDArray[np.float64]
+TokenRates = Callable[[int, int], Floats | None]
+"""Tokens a second of each decoding request in slices [first, stop), where something else than its news tells them."""
 
 
 class Windows:
     """Cuts one server's settled past into windows, each handed out once. `learned_until`: number of the next slice."""
 
-    def __init__(self, ledger: Ledger, server: str) -> None:
+    def __init__(self, ledger: Ledger, server: str, token_rates: TokenRates = lambda _first, _stop: None) -> None:
         self._ledger = ledger
+        self._token_rates = token_rates
         self._places = list(ledger.serving(server))
         self._width = round(WINDOW_SECONDS / ledger.slice_seconds)
         self.learned_until = max((group.slices.closed for group, _ in self._places), default=0)
@@ -37,7 +40,8 @@ class Windows:
 
     def _cut(self, first: int, stop: int, count: int) -> Iterator[Window]:
         group, lane = self._places[0]
-        here = scene(group.slices.amounts[:, lane, group.slices.place(range(first, stop))], self._ledger.slice_seconds)
+        amounts = group.slices.amounts[:, lane, group.slices.place(range(first, stop))]
+        here = scene(counted(amounts, self._token_rates(first, stop)), self._ledger.slice_seconds)
         strangers = sum((others(group, lane, first, stop) for group, lane in self._places), np.zeros(stop - first))
         joules = sum((_energy(group, first, stop) for group, _ in self._places), np.zeros(stop - first))
         rate = step_rate(here)
@@ -64,6 +68,15 @@ class Windows:
                 )
 
 
+def counted(amounts: Floats, rates: Floats | None) -> Floats:
+    """The same amounts (quantities, slices) with decode tokens at these rates, of shape (slices,), where known."""
+    if rates is None:
+        return amounts
+    told = amounts.copy()
+    told[DECODE] = np.where(np.isnan(rates), amounts[DECODE], rates * amounts[DECODING])
+    return told
+
+
 def scene(amounts: Floats, slice_seconds: float) -> Scene:
     """One lane's amounts (quantities, slices), as policies see them."""
     return Scene(
@@ -77,10 +90,10 @@ def scene(amounts: Floats, slice_seconds: float) -> Scene:
 
 
 def others(group: Group, lane: int, first: int, stop: int) -> Floats:
-    """Presence of other servers in slices [first, stop) of the group: request-seconds of shape (slices,)."""
+    """Presence of other servers, and of unknown company, in slices [first, stop): request-seconds, shape (slices,)."""
     run = group.slices.place(range(first, stop))
     presence = group.slices.amounts[PRESENCE, :, run]
-    company: Floats = presence.sum(axis=0) - presence[lane]
+    company: Floats = presence.sum(axis=0) - presence[lane] + group.slices.unknown(first, stop)
     return np.where(company > 1e-9, company, 0.0)
 
 

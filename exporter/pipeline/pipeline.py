@@ -21,6 +21,7 @@ import numpy as np
 from exporter.attribution.policy import AttributionPolicy
 from exporter.attribution.time import TimePolicy
 from exporter.domain.events import RequestEvent
+from exporter.domain.gauges import Gauge
 from exporter.domain.readings import Device, Reading
 from exporter.domain.settings import Settings
 from exporter.domain.snapshot import DeviceView, SettledRequest, Snapshot
@@ -29,7 +30,7 @@ from exporter.ledger import durable
 from exporter.ledger.claims import Floats
 from exporter.ledger.ledger import Group, Ledger
 from exporter.ledger.slices import CONTEXT, DECODE, DECODING, PREFILL, PRESENCE
-from exporter.pipeline.learning import scene
+from exporter.pipeline.learning import counted, scene
 from exporter.pipeline.observing import Observer
 from exporter.pipeline.server import Server, serves
 from exporter.pipeline.settling import Settling
@@ -97,6 +98,10 @@ class Pipeline:
         """Everything this server had written until then has been received."""
         self.servers[server].heard_until = heard_until
 
+    def receive_gauge(self, server: str, gauge: Gauge) -> None:
+        """A server said this of itself."""
+        self.servers[server].gauges.hear(gauge)
+
     def advance(self, now: Instant) -> list[SettledRequest]:
         """Time has come to `now`. Returns the requests that settled."""
         for server in self.servers.values():
@@ -106,6 +111,8 @@ class Pipeline:
     def finish(self, now: Instant) -> list[SettledRequest]:
         """The story ends at `now`: settle what has ended and close all books. Nothing can follow; no way to pause."""
         stop = self._slice_number(now) + 1  # whoever ended in the slice that is running now has ended
+        for server in self.servers.values():
+            server.gauges.look(inf)
         settled = self._settle(stop * self.settings.attribution.slice_seconds)
         self._settling.close(stop)
         return settled
@@ -120,18 +127,23 @@ class Pipeline:
         rules = self.settings.attribution
         heard = (server.heard_until - server.settle_seconds() for server in self.servers.values())
         until = min([now - rules.slice_seconds, self.ledger.frontier(now), *heard])
+        for server in self.servers.values():
+            server.gauges.look(until)
+        until = min((server.gauges.wait(until) for server in self.servers.values()), default=until)
         return max(until, now - 0.75 * rules.horizon_seconds, self.watermark)
 
     def _settle(self, watermark: float) -> list[SettledRequest]:
         self.watermark = watermark
         batches = self._settling.advance(self._slice_number(watermark))
+        for name, server in self.servers.items():
+            server.gauges.forget(min(group.slices.edge(group.slices.closed) for group, _ in self.ledger.serving(name)))
         settled = [one for name, batch in batches.items() if batch.finished for one in self.servers[name].count(batch)]
         self._recent.extend(settled[-_RECENT:])
         for server in self.servers.values():
             server.learn(watermark)
         return settled
 
-    def _prices(self, group: Group, held: Floats) -> Floats:
+    def _prices(self, group: Group, first: int, held: Floats) -> Floats:
         """Each lane's own policy, if every one of the group is sure of itself; else equal time for all."""
         servers = [self.servers[name] for name in group.lanes]
         sure = not any(server.policy.doubt() for server in servers)
@@ -140,7 +152,8 @@ class Pipeline:
             server.in_force = self.settings.attribution.policy if sure else "time"
         prices = np.empty_like(held)
         for lane, policy in enumerate(policies):
-            named = policy.prices(scene(held[:, lane], self.settings.attribution.slice_seconds))
+            rates = servers[lane].token_rates(first, first + held.shape[2])
+            named = policy.prices(scene(counted(held[:, lane], rates), self.settings.attribution.slice_seconds))
             prices[PRESENCE, lane], prices[DECODING, lane], prices[CONTEXT, lane] = (
                 named.presence,
                 named.decoding,

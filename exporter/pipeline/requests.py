@@ -90,6 +90,8 @@ class Usual:
         self.durations: deque[float] = deque(maxlen=_RECENT)
         self._delays: deque[float] = deque(maxlen=_RECENT)
         self.tokens_per_second = 0.0
+        self.prompt_tokens = 0.0
+        self.tells_tokens = self.tells_prompts = False
         self.uncertainty = {"start": 0.0, "end": 0.0}
 
     def duration(self) -> float:
@@ -129,13 +131,27 @@ class Usual:
         self.durations.append(news.end - news.start)
         for edge, seconds in (("start", news.start_uncertainty), ("end", news.end_uncertainty)):
             self.uncertainty[edge] += 0.05 * (seconds - self.uncertainty[edge])
+        self.tells_prompts |= news.prompt_tokens is not None
         if news.output_tokens and life.end > life.first_token:
+            self.tells_tokens = True
             rate = life.decode_tokens / (life.end - life.first_token)
             self.tokens_per_second += (rate - self.tokens_per_second) * (0.1 if self.tokens_per_second else 1.0)
+
+    def hear_token_rate(self, tokens_per_second: float) -> None:
+        """The server's own counters show this rate of each request; news of tokens itself is believed more."""
+        if not self.tells_tokens:
+            known = self.tokens_per_second > 0.0
+            self.tokens_per_second += (tokens_per_second - self.tokens_per_second) * (0.2 if known else 1.0)
+
+    def hear_prompts(self, mean_tokens: float) -> None:
+        """The server's own counters show this mean prompt; news of prompts itself is believed more."""
+        self.prompt_tokens = 0.0 if self.tells_prompts else mean_tokens
 
     def snapshot(self) -> dict[str, Any]:
         """What must survive a restart, as JSON values."""
         return {
+            "prompt_tokens": self.prompt_tokens,
+            "tells": [self.tells_tokens, self.tells_prompts],
             "durations": list(self.durations),
             "delays": list(self._delays),
             "tokens_per_second": self.tokens_per_second,
@@ -147,11 +163,19 @@ class Usual:
         self.durations.extend(snapshot["durations"])
         self._delays.extend(snapshot["delays"])
         self.tokens_per_second = snapshot["tokens_per_second"]
+        self.prompt_tokens = snapshot.get("prompt_tokens", 0.0)
+        self.tells_tokens, self.tells_prompts = snapshot.get("tells", (self.tokens_per_second > 0.0, False))
         self.uncertainty = dict(snapshot["uncertainty"])
 
 
 class Requests:
-    """All requests of one server that are not settled yet. `ripe`: time before this has settled."""
+    """All requests of one server that are not settled yet.
+
+    Attributes:
+        ripe: time before this has settled.
+        vouched_until: after this instant the server itself is yet to be asked whether somebody runs unknown.
+        newcomers: when those ran that were not known before, until somebody takes them away; None: nobody will.
+    """
 
     def __init__(self, *, horizon_seconds: float, since: float) -> None:
         self.running: dict[str, Running] = {}
@@ -162,6 +186,8 @@ class Requests:
         self.duplicates = 0
         self.orphans = 0
         self.ripe = since
+        self.newcomers: list[tuple[float, float]] | None = None
+        self.vouched_until = inf
         self._horizon = horizon_seconds
         self._since = since
         self._remembered = Remembered()
@@ -197,6 +223,7 @@ class Requests:
             self._give_up(next(iter(self.running)), event.at)
         self._given_up.pop(event.id, None)
         self.running[event.id] = Running(event, late=event.at < self.ripe, since=event.at)
+        self._introduce(event.at, inf)
 
     def _hear_first_token(self, event: FirstToken) -> None:
         running = self.running.get(event.id)
@@ -240,6 +267,10 @@ class Requests:
         late = running.late or outlived if running is not None else news.start < self.ripe
         accrued = running.accrued if running is not None else {}
         finished = Finished(news, self._life(news, running), late=late, accrued=accrued)
+        if running is None:
+            self._introduce(news.start, news.end)
+        elif running.late and running.since > running.news.at and not accrued:  # it had been given up until then
+            self._introduce(running.since, news.end)
         self.usual.learn(finished)
         self._remembered.add(news.id, news.start, news.end)
         self._fresh.append(finished)
@@ -250,19 +281,26 @@ class Requests:
         end = max(news.end, since + _LEAST_LIFE_SECONDS)
         known_first = news.first_token is not None
         first = min(max(news.first_token or since, since), end)
-        prefill = float((news.prompt_tokens or 0) - (news.cached_tokens or 0)) if since == news.start else 0.0
+        prompt = self.usual.prompt_tokens if news.prompt_tokens is None else news.prompt_tokens
+        prefill = float(prompt - (news.cached_tokens or 0)) if since == news.start else 0.0
         if news.output_tokens is None:
             decode = self.usual.tokens_per_second * (end - first)
         else:
             decode = float(news.output_tokens - known_first) - (running.accrued_tokens if running is not None else 0.0)
-        context = (news.prompt_tokens or 0.0) + 0.5 * (news.output_tokens or decode)
+        context = prompt + 0.5 * (news.output_tokens or decode)
         return Life(since, first, end, max(prefill, 0.0), max(decode, 0.0), context)
+
+    def _introduce(self, start: float, end: float) -> None:
+        """Somebody is known now who was not before."""
+        if self.newcomers is not None:
+            self.newcomers.append((start, end))
 
     def _haunt(self, id_: str, start: float, end: float) -> None:
         """Somebody was there about then. Its energy is unattributed rather than idle or everyone else's."""
         if end - start >= _LEAST_LIFE_SECONDS:
             life = Life(start, start, end, 0.0, self.usual.tokens_per_second * (end - start))
             self._fresh.append(Finished(Completed(id_, Instant(start), Instant(end)), life, ghost=True))
+            self._introduce(start, end)
 
     def _give_up(self, id_: str, now: float) -> None:
         """Its end is probably lost. Should it come after all, what the ghost did not take is still to be had."""
@@ -306,6 +344,10 @@ class Requests:
         self.finished = waiting
         return due
 
+    def unsettled(self) -> list[Finished]:
+        """Requests whose end is known and that have not settled."""
+        return [*self.finished, *self._fresh]
+
     def waiting_since(self) -> float:
         """When the first of those that have ended and wait to settle began; infinite where there is none."""
         return min([one.life.start for one in self.finished], default=inf)
@@ -321,7 +363,7 @@ class Requests:
     def quiet_until(self, until: float) -> float:
         """Whoever ran before this instant is known, though the next request be three times as long as any before it."""
         delay = self.usual.delay() if self.usual.heard else _LEAST_SILENCE_SECONDS / 2.0
-        return until - (_SILENCE_FACTOR - 1.0) * delay
+        return min(until - (_SILENCE_FACTOR - 1.0) * delay, self.vouched_until)
 
     def reservations(self, until: float) -> list[Life]:
         """What running requests hold up to `until`."""
@@ -338,10 +380,12 @@ class Requests:
     def _so_far(self, running: Running, until: float) -> Life:
         first = max(running.first_token or running.since, running.since)
         first = min(first, until)
-        prompt = running.news.prompt_tokens if running.since == running.news.at else None
+        told = running.news.prompt_tokens
+        prompt = self.usual.prompt_tokens if told is None else told
         decode = self.usual.tokens_per_second * (until - first)
-        context = (running.news.prompt_tokens or 0.0) + running.accrued_tokens + 0.5 * decode
-        return Life(running.since, first, until, float(prompt or 0), decode, context)
+        context = prompt + running.accrued_tokens + 0.5 * decode
+        prefill = float(prompt) if running.since == running.news.at else 0.0
+        return Life(running.since, first, until, prefill, decode, context)
 
     # --- across restarts -------------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from exporter.domain.units import Joules
 from exporter.ledger.claims import Floats
 from exporter.ledger.ledger import Ledger
 from exporter.pipeline.foretelling import Ended, Foretold, foretell
+from exporter.pipeline.gauges import Gauges
 from exporter.pipeline.learning import Windows
 from exporter.pipeline.observing import Observer
 from exporter.pipeline.proxying import Proxying
@@ -64,7 +65,8 @@ class Server:
         self.settings = settings
         self.requests = Requests(horizon_seconds=whole.attribution.horizon_seconds, since=ledger.since)
         self.policy: AttributionPolicy = POLICIES[whole.attribution.policy]()
-        self.windows = Windows(ledger, settings.name)
+        self.gauges = Gauges(self.requests, ledger.company[settings.name])
+        self.windows = Windows(ledger, settings.name, self.token_rates)
         self.proxying = Proxying(settings.name, ledger, observer, whole)
         self.tallies: dict[str, Tally] = {}
         self.tenants = Tenants(whole.labels.tenant.max)
@@ -84,9 +86,20 @@ class Server:
         rules = self._whole.attribution
         return min(max(rules.settle_seconds, self.requests.usual.delay()), rules.horizon_seconds / 2.0)
 
+    def token_rates(self, first: int, stop: int) -> Floats | None:
+        """Tokens a second of each decoding request by the server's own counters, where its log does not tell them.
+
+        By slice, from number `first` to before `stop`; NaN where they are not known either.
+        """
+        counts = self.gauges.counts_tokens
+        return self.gauges.token_rates(first, stop, self._whole.attribution.slice_seconds) if counts else None
+
     def learn(self, watermark: float) -> None:
         """Let the policy learn from what is known for good."""
-        for window in self.windows.until(self.requests.complete_until(watermark)):
+        complete = self.requests.complete_until(watermark)
+        if self.gauges.counts_tokens:
+            complete = min(complete, self.gauges.counted_until())
+        for window in self.windows.until(complete):
             self.policy.learn(window)
         self.proxying.learn(self.requests.settled_until(watermark))
 
@@ -94,6 +107,7 @@ class Server:
 
     def count(self, batch: Batch) -> list[SettledRequest]:
         """Count what has settled; returns it as the world may see it, ghosts left out."""
+        self.gauges.settled(batch.finished)
         by_model: dict[str, list[int]] = {}
         for index, finished in enumerate(batch.finished):
             if not finished.ghost:
@@ -195,6 +209,7 @@ class Server:
         return ServerView(
             server=self.settings.name,
             running=len(requests.running),
+            running_by_server=self.gauges.running(self.heard_until),
             late_joules=Joules(self.late_joules),
             closings=dict(requests.closings),
             duplicates=requests.duplicates,
@@ -230,6 +245,7 @@ class Server:
             "learned_until": self.windows.learned_until,
             "heard_until": self.heard_until,
             "proxies": self.proxying.books(),
+            "gauges": self.gauges.snapshot(),
             "tenants": self.tenants.snapshot(),
         }
 
@@ -248,6 +264,8 @@ class Server:
         self.heard_until = snapshot["heard_until"]
         if "tenants" in snapshot:
             self.tenants.restore(snapshot["tenants"])
+        if "gauges" in snapshot:
+            self.gauges.restore(snapshot["gauges"])
         if "proxies" in snapshot:
             self.proxying.restore(snapshot["proxies"], samples)
 

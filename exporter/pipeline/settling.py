@@ -15,7 +15,8 @@ from exporter.pipeline.requests import Finished, Requests, Running
 from exporter.proxy.proxy import Features
 
 Floats = NDArray[np.float64]
-PriceBook = Callable[[Group, Floats], Floats]
+PriceBook = Callable[[Group, int, Floats], Floats]
+"""From a group, the number of a slice, and who was there from it on, to prices."""
 
 _CONTEXT_SLICES = 20
 _NO_CLAIMS = Claims.of([])
@@ -157,7 +158,7 @@ class Settling:
         edge = group.slices.edge(stop)
         reserved = group.slices.reserve(self._running(group, edge), first, stop)
         held = group.slices.occupancy(reserved)
-        return _Market(group, reserved, held, self._prices(group, held))
+        return _Market(group, reserved, held, self._prices(group, first, held))
 
     def _book(self, batch: Batch) -> None:
         """Book what was taken, ghosts apart, and what running requests were given before."""
@@ -210,7 +211,7 @@ class Settling:
         for lane, each in enumerate(claims):
             slices.register(lane, each)
         reserved = slices.reserve([_NO_CLAIMS for _ in claims], slices.closed, max(until, slices.closed))
-        prices = self._prices(group, slices.occupancy(reserved))
+        prices = self._prices(group, reserved.first, slices.occupancy(reserved))
         for lane, each in enumerate(claims):
             taken = slices.settle(lane, each, prices, reserved).total if len(each) else np.zeros((0, 0))
             for index, name in enumerate(group.devices[: len(taken)]):
