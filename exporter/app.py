@@ -17,7 +17,6 @@ from exporter.domain.snapshot import SettledRequest, Snapshot
 from exporter.domain.units import Instant
 from exporter.engine import Engine, PowerFeed
 from exporter.feeds.opening import Feeds, Proxied, open_feeds
-from exporter.gateway import open_gateway
 from exporter.pipeline.foretelling import Ended
 from exporter.pipeline.pipeline import Pipeline
 from exporter.pipeline.server import serves
@@ -111,6 +110,8 @@ async def _open_gateway(
     one: Proxied, settings: Settings, engine: Engine, clock: SystemClock, stack: AsyncExitStack
 ) -> None:
     """Take requests for a server. It ends before the engine does: what it cuts is told in time."""
+    from exporter.gateway import open_gateway  # noqa: PLC0415 - most servers are asked directly
+
     gateway = await open_gateway(
         one.server,
         one.options,

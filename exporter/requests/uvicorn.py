@@ -1,4 +1,4 @@
-r"""Servers whose log has nothing but uvicorn's access lines: transformers serve, LiteLLM's proxy, trtllm-serve.
+r"""What transformers serve, LiteLLM's proxy and trtllm-serve have in common: nothing but uvicorn's access lines.
 
 Such a line says neither when a request began nor how long it took (see access), so their requests are counted and no
 more. LiteLLM with `json_logs` writes the same line in an object with a time, which places the count:
@@ -27,20 +27,7 @@ KNOWS = {
     "tokens": "no",
     "clock": "none, but for LiteLLM's json_logs: local time in microseconds",
 }
-_GATEWAY = "Put something in front that knows when requests run: source proxy, or a front's log (nginx, haproxy, envoy)"
-ADVICE: Mapping[str, str] = {
-    "transformers": f"{_GATEWAY}. transformers serve has no flag that would log more.",
-    "litellm": (
-        "Let a callback of LiteLLM write its StandardLoggingPayload, one JSON object a line, and read that with source "
-        "jsonl and profile litellm: it has times, model and tokens; or give LiteLLM's otel callback a server of source "
-        f"otlp. Else: {_GATEWAY}. json_logs: true only adds a time to what is counted."
-    ),
-    "trtllm": (
-        f"{_GATEWAY}; or run trtllm-serve with return_perf_metrics: true among its options, --otlp_traces_endpoint "
-        "leading to a server of source otlp, and OTEL_EXPORTER_OTLP_TRACES_PROTOCOL=http/protobuf. The first alone has "
-        "it answer /perf_metrics with each request's times, which is no log."
-    ),
-}
+ADVICE = "Put something in front that knows when requests run: source proxy, or a front's log (nginx, haproxy, envoy)"
 
 _HEAD = 512
 _ACCESS_LOG = "uvicorn.access"

@@ -7,7 +7,6 @@ from exporter.domain.settings import KubernetesLog, StartAt
 from exporter.requests.arrival import Arrival
 from exporter.requests.arrival.envelope import EnvelopeKind
 from exporter.requests.arrival.follow import Follower
-from exporter.requests.arrival.kubernetes.logs import KubernetesLogs
 from exporter.requests.arrival.pipe import Pipe
 
 STANDARD_INPUT = "-"
@@ -26,6 +25,8 @@ def open_arrival(
         ConfigError: where standard input and files are named; or the Kubernetes API cannot be reached from here.
     """
     if kubernetes is not None:
+        from exporter.requests.arrival.kubernetes.logs import KubernetesLogs  # noqa: PLC0415 - a file needs no client
+
         try:
             return KubernetesLogs(kubernetes, start_at=start_at)
         except ConfigError as error:
