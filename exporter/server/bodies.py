@@ -6,17 +6,23 @@ inside the network. Content types that a form cannot send, and the headers that 
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from aiohttp import ClientError, hdrs, web
 
 MOST_BODIES = 8
+BREATH = 256
+"""After so many pieces of news others get their turn: the same loop carries traffic."""
+_LARGE_BYTES = 1 << 16
 _TIMEOUT_SECONDS = 30.0
 _PIECE = 1 << 16
 _COMPRESSED = ("gzip", "deflate")
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
+
+_T = TypeVar("_T")
 
 
 class UnreadableError(Exception):
@@ -58,6 +64,11 @@ class Bodies:
             yield await _read(request, most_bytes)
         finally:
             self._free += 1
+
+
+async def off_the_loop(body: bytes, understand: Callable[[], _T]) -> _T:
+    """Understand a body, in a thread of its own where it is so large that others would have to wait for it."""
+    return await asyncio.to_thread(understand) if len(body) > _LARGE_BYTES else understand()
 
 
 def refuse_browsers(request: web.Request) -> None:

@@ -1,5 +1,6 @@
 """`POST /api/v1/events`: requests and windows that a program tells us itself; `GET /api/v1/events/schema`: how."""
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,7 +13,7 @@ from exporter.domain.units import Instant
 from exporter.requests.push import BAD_EVENT, BAD_JSON, RefusalError, parse, parse_value
 from exporter.requests.pushed import Pushed, schema
 from exporter.requests.stamps import Moment
-from exporter.server.bodies import Bodies, UnreadableError, refuse_browsers
+from exporter.server.bodies import BREATH, Bodies, UnreadableError, off_the_loop, refuse_browsers
 from exporter.server.intake import Intakes, PushIntake, nobody
 
 PATH = "/api/v1/events"
@@ -56,17 +57,19 @@ class _Events:
         self._intakes = {intake.server: intake for intake in intakes.push}
         self._first = intakes.push[0]
         self._bodies = Bodies()
+        self._lock = asyncio.Lock()  # one body after the other: the room that there is is its own
 
     async def post(self, request: web.Request) -> web.Response:
         try:
             refuse_browsers(request)
             _check_content_type(request)
-            async with self._bodies.read(request, MOST_BYTES) as body:
-                return self._answer(list(_lines(body, one_value=request.content_type == "application/json")))
+            one_value = request.content_type == "application/json"
+            async with self._bodies.read(request, MOST_BYTES) as body, self._lock:
+                return await self._answer(await off_the_loop(body, lambda: list(_lines(body, one_value=one_value))))
         except UnreadableError as refusal:
             return web.json_response({"error": str(refusal)}, status=refusal.status, headers=refusal.headers)
 
-    def _answer(self, lines: Sequence[_Line]) -> web.Response:
+    async def _answer(self, lines: Sequence[_Line]) -> web.Response:
         if not lines:
             raise UnreadableError(400, "nothing was sent")
         if len(lines) > min(intake.inbox.room for intake in self._intakes.values()):
@@ -79,6 +82,8 @@ class _Events:
                 fates[self._hear(line.said, offset, now)] += 1
             except RefusalError as refusal:
                 rejected.append({"line": line.number, "error": str(refusal)})
+            if line.number % BREATH == 0:
+                await asyncio.sleep(0)
         nothing = all(isinstance(line.said, RefusalError) and line.said.dropped == BAD_JSON for line in lines)
         answer = {"accepted": fates["accepted"], "duplicates": fates["duplicates"], "rejected": rejected[:MOST_LISTED]}
         if len(rejected) > MOST_LISTED:

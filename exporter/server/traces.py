@@ -1,8 +1,9 @@
 """`POST /v1/traces`: an OTLP/HTTP receiver of traces, in protobuf and in JSON."""
 
+import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 from aiohttp import web
@@ -12,7 +13,7 @@ from exporter.domain.units import Instant
 from exporter.requests.otlp import OTHER_SERVICE, UNREADABLE, meet
 from exporter.requests.spans.nesting import Nesting
 from exporter.requests.spans.span import Span, spans_of
-from exporter.server.bodies import Bodies, UnreadableError, refuse_browsers
+from exporter.server.bodies import BREATH, Bodies, UnreadableError, off_the_loop, refuse_browsers
 from exporter.server.intake import Intakes, OtlpIntake, nobody
 
 PATH = "/v1/traces"
@@ -20,6 +21,9 @@ MOST_BYTES = 8 << 20
 _PROTOBUF = "application/x-protobuf"
 _JSON = "application/json"
 _STATUS_CODES = {400: 3, 403: 7, 408: 4, 413: 8, 415: 3, 503: 14}  # google.rpc.Code
+
+
+_Heard = tuple[OtlpIntake, Heard, tuple[str, ...]]
 
 
 class _Encoding(NamedTuple):
@@ -58,6 +62,7 @@ class _Traces:
         self._intakes = sorted(intakes.otlp, key=lambda one: one.core.service is None)
         self._nesting = Nesting()
         self._bodies = Bodies()
+        self._lock = asyncio.Lock()  # one export after the other: what came first is remembered for the next
         self._encodings = {one.content_type: one for one in (_json(), _protobuf())}
 
     async def post(self, request: web.Request) -> web.Response:
@@ -67,35 +72,39 @@ class _Traces:
             return web.Response(status=415, text=text)
         try:
             refuse_browsers(request)
-            async with self._bodies.read(request, MOST_BYTES) as body:
-                rejected, why = self._take(*_decoded(encoding, body))
+            async with self._bodies.read(request, MOST_BYTES) as body, self._lock:
+                rejected = await self._take(encoding, body)
         except UnreadableError as refusal:
             answer = encoding.status(_STATUS_CODES[refusal.status], str(refusal))
             return web.Response(
                 status=refusal.status, body=answer, content_type=encoding.content_type, headers=refusal.headers
             )
-        return web.Response(body=encoding.response(rejected, why), content_type=encoding.content_type)
+        why = ", ".join(f"{reason}: {number}" for reason, number in sorted(rejected.items()))
+        return web.Response(body=encoding.response(rejected.total(), why), content_type=encoding.content_type)
 
-    def _take(self, spans: Sequence[Span], unreadable: int) -> tuple[int, str]:
-        """Hear these spans. How many were rejected that should have told of a request, and why."""
+    async def _take(self, encoding: _Encoding, body: bytes) -> Counter[str]:
+        """Hear what the body tells. Why spans were rejected that should have told of a request, and how many."""
+        now, offset = self._now(), self._wall_offset() or 0.0
+        met = await off_the_loop(body, lambda: self._understand(encoding, body, offset, now))
+        rejected: Counter[str] = Counter()
+        for number, (intake, heard, aliases) in enumerate(met):
+            _put(intake, heard, aliases, now)
+            if isinstance(heard, Dropped):
+                rejected[heard.reason] += 1
+            if number % BREATH == 0:
+                await asyncio.sleep(0)
+        return rejected
+
+    def _understand(self, encoding: _Encoding, body: bytes, offset: float, now: Instant) -> list[_Heard]:
+        spans, unreadable = _decoded(encoding, body)
         whose = {id(span): intake for span in spans if (intake := self._whose(span)) is not None}
         wanted = Counter(id(intake.inbox) for intake in whose.values())
         if any(wanted[id(intake.inbox)] > intake.inbox.room for intake in self._intakes):
             raise UnreadableError(503, "too much was told at once", retry_seconds=1)
         ours = [span for span in spans if id(span) in whose]
-        now = self._now()
-        rejected: Counter[str] = Counter()
-        for met in meet(ours, self._nesting, self._wall_offset() or 0.0, now):
-            _put(whose[id(met.span)], met.heard, met.aliases, now)
-            if isinstance(met.heard, Dropped):
-                rejected[met.heard.reason] += 1
-        first = self._intakes[0].inbox
-        if len(spans) > len(ours):
-            first.count("ignored", OTHER_SERVICE.reason, len(spans) - len(ours))
-        if unreadable:
-            first.count("dropped", UNREADABLE.reason, unreadable)
-            rejected[UNREADABLE.reason] += unreadable
-        return rejected.total(), ", ".join(f"{reason}: {number}" for reason, number in sorted(rejected.items()))
+        met = [(whose[id(one.span)], one.heard, one.aliases) for one in meet(ours, self._nesting, offset, now)]
+        nobodys = (*([OTHER_SERVICE] * (len(spans) - len(ours))), *([UNREADABLE] * unreadable))
+        return met + [(self._intakes[0], heard, ()) for heard in nobodys]
 
     def _whose(self, span: Span) -> OtlpIntake | None:
         return next((intake for intake in self._intakes if intake.core.fits(span)), None)

@@ -227,6 +227,21 @@ async def test_a_clients_span_that_goes_to_another_server_still_wraps_the_engine
         assert exporter.lines("apps") == {("ignored", "wrapper"): 1}
 
 
+async def test_large_bodies_are_understood_too_while_others_get_their_turn() -> None:
+    many = [
+        {**span({**VLLM, "gen_ai.request.id": f"id-{number}"}, number), "traceId": f"{number:032x}"}
+        for number in range(1, 601)
+    ]
+    events = [{**WHOLE, "id": f"id-{number}"} for number in range(2000)]
+    async with running({"chat": None}, ["train"]) as exporter:
+        bodies = [exporter.post(TRACES, export(*many)) for _ in range(2)] + [exporter.push(*events) for _ in range(2)]
+        answers = [answer.json for answer in await asyncio.gather(*bodies)]
+        assert answers[:2] == [{}, {}]
+        assert sorted(answer["accepted"] for answer in answers[2:]) == [0, 2000]
+        assert (len(exporter.news("chat")), len(exporter.news("train"))) == (600, 2000)
+        assert exporter.lines("chat") == {("used", ""): 600, ("ignored", "duplicate"): 600}
+
+
 # The real OpenTelemetry SDK
 
 
