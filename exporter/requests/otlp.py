@@ -34,8 +34,8 @@ ADVICE = (
     "A trace that is not sampled is a request that is not seen: OTEL_TRACES_SAMPLER=always_on."
 )
 
-OTHER_SERVICE = Ignored("other_service")
-UNREADABLE = Dropped("bad_span")
+OTHER_SERVICE: Heard = Ignored("other_service")
+UNREADABLE: Heard = Dropped("bad_span")
 _LONGEST_PREFIX = 256  # of what a shipper may put before the object
 
 _NOT_TRACES = Ignored("not_traces")

@@ -103,7 +103,7 @@ class _Traces:
             raise UnreadableError(503, "too much was told at once", retry_seconds=1)
         ours = [span for span in spans if id(span) in whose]
         met = [(whose[id(one.span)], one.heard, one.aliases) for one in meet(ours, self._nesting, offset, now)]
-        nobodys = (*([OTHER_SERVICE] * (len(spans) - len(ours))), *([UNREADABLE] * unreadable))
+        nobodys = [OTHER_SERVICE] * (len(spans) - len(ours)) + [UNREADABLE] * unreadable
         return met + [(self._intakes[0], heard, ()) for heard in nobodys]
 
     def _whose(self, span: Span) -> OtlpIntake | None:
