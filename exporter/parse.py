@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 from exporter.domain.errors import UsageError
-from exporter.domain.events import Completed, Counted, Dropped, Ignored, RequestEvent, Started, Used
+from exporter.domain.events import Dropped, Ignored, RequestEvent, Used
 from exporter.domain.lines import Line
 from exporter.domain.units import Instant
 from exporter.requests.arrival.envelope import EnvelopeDecoder
 from exporter.requests.arrival.splitting import LineSplitter
+from exporter.requests.counting import Counting
 from exporter.requests.reader import RequestReader
 from exporter.requests.registry import READERS
 
@@ -71,16 +72,18 @@ def run(lines: Iterable[Line | Dropped], reader: RequestReader, out: TextIO, rep
     """
     heard: Counter[tuple[str, str]] = Counter()
     said: Counter[str] = Counter()
+    counting = Counting()
     for line in lines:
         news = reader.feed(line) if isinstance(line, Line) else line
         if isinstance(news, Used):
             heard["used", ""] += 1
             for event in news.events:
                 said[type(event).__name__] += 1
+                counting.hear(event)
                 out.write(event_json(event) + "\n")
         else:
             heard["ignored" if isinstance(news, Ignored) else "dropped", news.reason] += 1
-    requests = sum(said[kind.__name__] for kind in (Started, Completed, Counted))
+    requests = counting.timed + counting.counted
     _summarise(requests, heard, said, report)
     if advice:
         report.write(f"advice: {advice}\n")

@@ -14,6 +14,7 @@ from exporter.domain.units import Instant, later
 from exporter.requests.arrival.envelope import EnvelopeDecoder
 from exporter.requests.arrival.naming import open_to_read
 from exporter.requests.arrival.splitting import LineSplitter
+from exporter.requests.counting import Counting
 from exporter.requests.profiles import PROFILES
 from exporter.requests.reader import RequestReader
 from exporter.requests.registry import READERS, ReaderKind
@@ -47,7 +48,8 @@ class Understanding:
 
     Attributes:
         used: lines that told of requests. ignored, dropped: the others, by reason.
-        events: by type. tokens: events that told a number of output tokens.
+        timed: requests whose time is told. counted: those that are told without it. ends: ends that are told.
+        tokens: events that told a number of output tokens.
         last: the instant of the latest event if it stood in the very last line, None otherwise.
         latest: the latest instant of all.
     """
@@ -55,25 +57,12 @@ class Understanding:
     used: int
     ignored: Mapping[str, int]
     dropped: Mapping[str, int]
-    events: Mapping[str, int]
+    timed: int
+    counted: int
+    ends: int
     tokens: int
     last: Instant | None
     latest: Instant | None
-
-    @property
-    def timed(self) -> int:
-        """Requests whose time is told."""
-        return self.events.get("Started", 0) + self.events.get("Completed", 0)
-
-    @property
-    def ends(self) -> int:
-        """Ends that are told."""
-        return self.events.get("Ended", 0) + self.events.get("Completed", 0)
-
-    @property
-    def counted(self) -> int:
-        """Requests that are told without their time."""
-        return self.events.get("Counted", 0)
 
 
 def take(path: str) -> Sample:
@@ -146,11 +135,16 @@ def _hear(lines: Iterable[Line], reader: RequestReader) -> Understanding:
             last = _latest(heard.events)
         else:
             fates["dropped" if isinstance(heard, Dropped) else "ignored"][heard.reason] += 1
+    counting = Counting()
+    for event in events:
+        counting.hear(event)
     return Understanding(
         used=fates["used"].total(),
         ignored=dict(fates["ignored"]),
         dropped=dict(fates["dropped"]),
-        events=Counter(type(event).__name__ for event in events),
+        timed=counting.timed,
+        counted=counting.counted,
+        ends=sum(isinstance(event, Ended | Completed) for event in events),
         tokens=sum(isinstance(event, Ended | Completed) and event.output_tokens is not None for event in events),
         last=last,
         latest=_latest(events),

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from exporter.config.checks import reads_standard_input
-from exporter.doctor import cluster, told, words
+from exporter.doctor import cluster, gauge, told, words
 from exporter.doctor.clues import beside, clock_finding
 from exporter.doctor.finding import Finding, Verdict
 from exporter.doctor.machine import is_container
@@ -37,7 +37,7 @@ def examine(
         for requests in server.requests
         for finding in (
             *_heading(server.name, requests, said),
-            *(_gpus(server, devices) if requests is server.requests[0] else ()),
+            *(_whole(server, devices) if requests is server.requests[0] else ()),
             *(told.examine(requests, listen) if is_posted(requests) else _log(requests, now)),
         )
     )
@@ -60,6 +60,13 @@ def _heading(server: str, requests: RequestSettings, said: set[str]) -> Iterator
     knows = tuple(f"{word.replace('_', ' ')}: {how}" for word, how in kind.knows.items())
     more = (f"to be told more: {kind.advice}",) if is_posted(requests) else ()
     yield Finding("Servers", server, "note", f"{what}; what it can tell:", details=(*knows, *more))
+
+
+def _whole(server: ServerSettings, devices: Sequence[Device]) -> Iterator[Finding]:
+    """What is said once of a server, however many sources tell of it."""
+    yield from _gpus(server, devices)
+    if server.metrics_url is not None:
+        yield gauge.examine(server.metrics_url)
 
 
 def _gpus(server: ServerSettings, devices: Sequence[Device]) -> Iterator[Finding]:
