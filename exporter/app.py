@@ -16,6 +16,7 @@ from exporter.domain.settings import Settings
 from exporter.domain.snapshot import SettledRequest, Snapshot
 from exporter.domain.units import Instant
 from exporter.engine import Engine, PowerFeed
+from exporter.feeds.gauges import Poller, polling
 from exporter.feeds.opening import Feeds, Proxied, open_feeds
 from exporter.pipeline.foretelling import Ended
 from exporter.pipeline.pipeline import Pipeline
@@ -79,6 +80,9 @@ async def exporting(
     feeds = open_feeds(settings.servers)
     engine = assemble(settings, (open_power or open_sources)(settings, clock), clock, tape, feeds)
     engine.on_settled = on_settled or engine.on_settled
+    engine.gauges = [
+        Poller(one.name, one.metrics_url, clock) for one in settings.servers if one.metrics_url is not None
+    ]
     async with AsyncExitStack() as stack:
         try:
             engine.resume()
@@ -88,6 +92,7 @@ async def exporting(
             raise
         running = asyncio.create_task(engine.run())
         stack.push_async_callback(_stopped, engine, running)
+        await stack.enter_async_context(polling(engine.gauges))
         for one in feeds.proxied:
             await _open_gateway(one, settings, engine, clock, stack)
         yield Exporter(engine, url, running)

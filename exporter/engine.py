@@ -27,6 +27,7 @@ from exporter.domain.readings import worst_method
 from exporter.domain.snapshot import Health, Published, SettledRequest, Snapshot, SourceView
 from exporter.domain.units import Instant
 from exporter.feeds.feed import Feed
+from exporter.feeds.gauges import Poller
 from exporter.pipeline.pipeline import SAMPLES, Pipeline
 from exporter.power.sampler import Sampler
 from exporter.proxy.calibration import saved
@@ -73,6 +74,7 @@ class Engine:
 
     Attributes:
         on_settled: told every request that settles.
+        gauges: those who ask servers for their own metrics.
         recording_failures: asked how many recordings have failed.
     """
 
@@ -93,6 +95,7 @@ class Engine:
         self._faults: Counter[str] = Counter()
         self._checkpoint_failures = 0
         self.recording_failures: Callable[[], int] = lambda: 0
+        self.gauges: Sequence[Poller] = ()
         self._began = clock.now()
         self._advanced = self._checkpointed = self._began
         self._stopping = False
@@ -199,6 +202,9 @@ class Engine:
         for feed in self._power:
             for reading in feed.sampler.drain():
                 self.pipeline.receive_reading(reading)
+        for poller in self.gauges:
+            for gauge in poller.drain():
+                self.pipeline.receive_gauge(poller.server, gauge)
         for each in self._feeds:
             each.tell_problems()
         self.on_settled(self.pipeline.advance(now))
@@ -257,6 +263,7 @@ class Engine:
             recording_failures=self.recording_failures(),
             sources=tuple(feed.view() for feed in self._power),
             logs=tuple(feed.view() for feed in self._feeds),
+            gauges=tuple(poller.view() for poller in self.gauges),
             faults=dict(self._faults),
         )
 

@@ -16,6 +16,8 @@ Direction = Literal["input", "output"]
 Ground = Literal["isolated", "window", "request"]
 """Where a proxy is held against energy: requests that ran alone and windows of time, whose energy is metered; and
 attributed shares, which are a matter of the rule that shares them."""
+GaugeFailure = Literal["unreachable", "timeout", "status", "too_large", "unreadable", "unknown"]
+"""Why a server's own metrics told nothing; `unknown`: none of them is known here."""
 ScoreName = Literal["r2", "mape", "bias", "pearson", "spearman"]
 
 
@@ -278,6 +280,15 @@ class LogView:
 
 
 @dataclass(frozen=True, slots=True)
+class GaugeView:
+    """How asking one server for its own metrics is going. `readings`: answers; `failures`: those that were none."""
+
+    server: str
+    readings: int
+    failures: Mapping[GaugeFailure, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
     """The exporter's own state, beside the data and never mixed with it.
 
@@ -298,6 +309,7 @@ class Health:
     logs: tuple[LogView, ...]
     faults: Mapping[str, int] = field(default_factory=dict)
     recording_failures: int = 0
+    gauges: tuple[GaugeView, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

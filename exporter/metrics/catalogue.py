@@ -121,7 +121,13 @@ PHASE_ENERGY = Family(
     (*_MODEL, "phase"),
     "Requests",
 )
-RUNNING_REQUESTS = Family("llm_running_requests", "gauge", "Requests known to run now.", ("server", "view"), "Requests")
+RUNNING_REQUESTS = Family(
+    "llm_running_requests",
+    "gauge",
+    "Requests that run now: by what was told of them (`log`), or as the server itself says (`server`).",
+    ("server", "view"),
+    "Requests",
+)
 
 # Power and energy
 
@@ -446,6 +452,20 @@ EVENT_UNCERTAINTY = Family(
     ("server", "edge"),
     "The exporter itself",
 )
+GAUGE_READINGS = Family(
+    "llm_energy_exporter_server_readings_total",
+    "counter",
+    "Times a server's own metrics told how many requests run.",
+    ("server",),
+    "The exporter itself",
+)
+GAUGE_FAILURES = Family(
+    "llm_energy_exporter_server_reading_failures_total",
+    "counter",
+    "Times a server's own metrics did not tell it, by reason.",
+    ("server", "reason"),
+    "The exporter itself",
+)
 LABEL_OVERFLOWS = Family(
     "llm_energy_exporter_label_overflows_total",
     "counter",
@@ -538,6 +558,8 @@ CATALOGUE = (
     DUPLICATES,
     ORPHANS,
     EVENT_UNCERTAINTY,
+    GAUGE_READINGS,
+    GAUGE_FAILURES,
     LABEL_OVERFLOWS,
     CLOCK_STEPS,
     CHECKPOINT_FAILURES,

@@ -13,6 +13,7 @@ from exporter.domain.events import Closing, Outcome
 from exporter.domain.snapshot import (
     DeviceView,
     Direction,
+    GaugeFailure,
     Health,
     HistogramValue,
     LogView,
@@ -34,6 +35,7 @@ _CLOSINGS = get_args(Closing)
 _SHARES = get_args(Share)
 _PHASES = get_args(Phase)
 _DIRECTIONS = get_args(Direction)
+_GAUGE_FAILURES = get_args(GaugeFailure)
 _SCORES = get_args(ScoreName)
 _BOUNDED_LABELS = ("model", "proxy", "tenant")
 
@@ -75,6 +77,9 @@ def _all(published: Published) -> Iterator[_Sample]:
         yield from _source(source)
     for log in health.logs:
         yield from _log(log)
+    for gauge in health.gauges:
+        yield c.GAUGE_READINGS, (gauge.server,), gauge.readings
+        yield from _each(c.GAUGE_FAILURES, (gauge.server,), gauge.failures, _GAUGE_FAILURES)
     yield from _self(snapshot, health)
 
 
@@ -141,6 +146,7 @@ def _sampling(view: DeviceView) -> Iterator[_Sample]:
 def _server(view: ServerView) -> Iterator[_Sample]:
     labels = (view.server,)
     yield c.RUNNING_REQUESTS, (view.server, "log"), view.running
+    yield c.RUNNING_REQUESTS, (view.server, "server"), view.running_by_server
     yield c.ENERGY_LATE, labels, view.late_joules
     for tenant, joules in view.tenants.items():
         yield c.TENANT_ENERGY, (view.server, tenant), joules

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from exporter.domain.events import RequestEvent
+from exporter.domain.gauges import Gauge
 from exporter.domain.readings import Device, Reading
 from exporter.domain.settings import Settings
 from exporter.domain.units import Instant
@@ -65,6 +66,14 @@ class News:
 
 
 @dataclass(frozen=True, slots=True)
+class Gauged:
+    """A server said this of itself."""
+
+    server: str
+    gauge: Gauge
+
+
+@dataclass(frozen=True, slots=True)
 class Advance:
     """Time came to `now`. `progress`: how far servers had been heard by then, where that was news."""
 
@@ -80,4 +89,4 @@ class Finish:
     progress: Mapping[str, Instant] = field(default_factory=dict)
 
 
-Entry = Restored | Readings | News | Advance | Finish
+Entry = Restored | Readings | News | Gauged | Advance | Finish

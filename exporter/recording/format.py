@@ -5,6 +5,7 @@
     ["restored"]                                                        ... that were taken up
     ["readings", channel, at, value, channel, at, value, ...]           readings, one after the other
     ["started", server, heard, id, at, ...]                             an event, by its kind
+    ["gauge", server, at, uncertainty, running, waiting, prompt, output]  what a server said of itself
     ["advance", now, server, heard_until, server, heard_until, ...]     time passed
     ["finish", now, ...]                                                the story ended
     ["end", lines]                                                      the recording is complete
@@ -14,7 +15,7 @@ back as the same float. Instants are seconds since 1970 and so, from 2004 to 203
 written as whole ticks of that size since the latest advance, six or seven digits instead of seventeen, and quicker to
 read; one that is no such multiple, or too far away, is written as itself: whole numbers are ticks, others seconds.
 Channels number counter, power and failure of each device; servers are numbered as in the settings. Fields of an event
-stand in their order, those at the end that hold their default are left out.
+stand in their order, those at the end that hold their default are left out; so do a gauge's.
 """
 
 import json

@@ -7,9 +7,10 @@ from types import NoneType
 from typing import Any, get_args
 
 from exporter.domain.events import Closing, Outcome, RequestEvent
+from exporter.domain.gauges import Gauge
 from exporter.domain.readings import CounterReading, PowerReading, ReadFailure, Reading
 from exporter.domain.units import Instant, Joules, Watts
-from exporter.recording.entries import Advance, Entry, Finish, Header, News, Readings, Restored
+from exporter.recording.entries import Advance, Entry, Finish, Gauged, Header, News, Readings, Restored
 from exporter.recording.format import FIELDS, KINDS, GarbledError, Ticks
 
 _NUMBER = frozenset({int, float})
@@ -54,6 +55,8 @@ class Reader:
             return Readings(tuple(self._readings(line)))
         if tag in KINDS:
             return self._news(tag, line)
+        if tag == "gauge":
+            return self._gauged(line)
         if tag in {"advance", "finish"}:
             return self._passed(tag, line)
         return self._seldom(tag, line)
@@ -95,6 +98,12 @@ class Reader:
         event: RequestEvent = KINDS[tag](*values)
         heard = self._ticks.read(line[2]) if line[2] is not None else None
         return News(self._named(self._servers, line[1]), event, heard)
+
+    def _gauged(self, line: list[Any]) -> Gauged:
+        _, server, at, uncertainty, *counts = line
+        if type(uncertainty) not in _NUMBER or any(type(one) not in {*_NUMBER, NoneType} for one in counts):
+            raise GarbledError("a gauge of the wrong kind")
+        return Gauged(self._named(self._servers, server), Gauge(self._ticks.read(at), uncertainty, *counts))
 
     def _passed(self, tag: str, line: list[Any]) -> Advance | Finish:
         now = self._ticks.read(line[1])

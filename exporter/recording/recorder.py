@@ -10,13 +10,14 @@ from datetime import UTC, datetime
 
 from exporter import __version__
 from exporter.domain.events import RequestEvent
+from exporter.domain.gauges import Gauge
 from exporter.domain.readings import Device, Reading
 from exporter.domain.settings import ListenAddress, RequestSettings, Settings
 from exporter.domain.snapshot import SettledRequest
 from exporter.domain.units import Instant
 from exporter.pipeline.pipeline import Pipeline
 from exporter.proxy.calibration.calibration import Calibration, to_json
-from exporter.recording.entries import Advance, Entry, Finish, Header, News, Restored
+from exporter.recording.entries import Advance, Entry, Finish, Gauged, Header, News, Restored
 from exporter.recording.machine import this_machine
 from exporter.recording.tape import Tape
 
@@ -62,6 +63,11 @@ class RecordedPipeline(Pipeline):
         """As the pipeline does."""
         self._note(News(server, event, heard_at))
         super().receive_event(server, event, heard_at)
+
+    def receive_gauge(self, server: str, gauge: Gauge) -> None:
+        """As the pipeline does."""
+        self._note(Gauged(server, gauge))
+        super().receive_gauge(server, gauge)
 
     def receive_progress(self, server: str, heard_until: Instant) -> None:
         """As the pipeline does."""

@@ -3,11 +3,11 @@
 import base64
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import MISSING
+from dataclasses import MISSING, astuple
 from typing import Any
 
 from exporter.domain.readings import CounterReading, PowerReading, ReadFailure, Reading
-from exporter.recording.entries import Advance, Entry, Finish, Header, News, Readings, Restored
+from exporter.recording.entries import Advance, Entry, Finish, Gauged, Header, News, Readings, Restored
 from exporter.recording.format import FIELDS, TAGS, Ticks
 
 _MOST_READINGS = 1_000
@@ -42,6 +42,11 @@ class Writer:
         match entry:
             case News():
                 yield _dumped(self._news(entry))
+            case Gauged(server, gauge):
+                values = [self._ticks.written(gauge.at), *astuple(gauge)[1:]]
+                while values[-1] is None:
+                    values.pop()
+                yield _dumped(["gauge", self._servers[server], *values])
             case Advance() | Finish():
                 yield _dumped(self._passed(entry))
             case Restored():

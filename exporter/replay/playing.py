@@ -11,7 +11,7 @@ from exporter.domain.snapshot import SettledRequest
 from exporter.domain.units import Instant
 from exporter.pipeline.pipeline import Pipeline
 from exporter.proxy.calibration.calibration import from_json
-from exporter.recording.entries import Advance, Finish, Header, News, Readings, Restored
+from exporter.recording.entries import Advance, Finish, Gauged, Header, News, Readings, Restored
 from exporter.recording.recording import Recording
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class Player:
         self.finished = True
         return Moment(self.now, settled)
 
-    def _tell(self, pipeline: Pipeline, entry: Readings | News | Restored) -> None:
+    def _tell(self, pipeline: Pipeline, entry: Readings | News | Gauged | Restored) -> None:
         match entry:
             case Readings():
                 readings = iter(entry.readings)
@@ -76,6 +76,8 @@ class Player:
                     pass  # one of them met a bug: on with those after it
             case News():
                 self._survive(lambda: pipeline.receive_event(entry.server, entry.event, entry.heard_at))
+            case Gauged():
+                self._survive(lambda: pipeline.receive_gauge(entry.server, entry.gauge))
             case Restored():
                 self._survive(lambda: pipeline.restore(entry.store))
 

@@ -10,6 +10,7 @@ from exporter.domain.snapshot import (
     CoefficientView,
     DeviceView,
     Exemplar,
+    GaugeView,
     Ground,
     Health,
     HistogramValue,
@@ -96,6 +97,7 @@ def server_view(server: str = "chat") -> ServerView:
         wanted_policy="steps",
         policy_reason="12 of 60 windows seen",
         coefficients={"step": 3.16, "decode_token": 0.0665},
+        running_by_server=5.0,
         tenants={"team-a": Joules(180.5), "unknown": Joules(39.0)},
     )
 
@@ -171,6 +173,7 @@ def health() -> Health:
         sources=(source_view(), estimate),
         logs=(log_view(),),
         faults={},
+        gauges=(GaugeView("chat", 17_280, {"unreachable": 2}),),
     )
 
 
@@ -187,7 +190,7 @@ def published() -> Published:
 
 def nothing_yet() -> Published:
     """The exporter in its first moment: no device answered, no log was read."""
-    bare = replace(health(), sources=(), logs=())
+    bare = replace(health(), sources=(), logs=(), gauges=())
     return Published(Snapshot(AT, (), (), ()), bare)
 
 
