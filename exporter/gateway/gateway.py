@@ -17,6 +17,7 @@ GRACE_SECONDS = 5.0
 """How long answers may go on after we were asked to stop."""
 
 _CLIENT_KEPT_SECONDS = 75.0
+_LINGERING_SECONDS = 2.0  # a client that is still sending must be able to read why it is refused
 _LISTEN_KEY = "the option `listen` of source `proxy`"
 
 _http_log = logging.getLogger(f"{__name__}.http")
@@ -78,6 +79,7 @@ async def open_gateway(  # noqa: PLR0913 - it is where everything meets
         logger=_http_log,
         auto_decompress=False,
         keepalive_timeout=_CLIENT_KEPT_SECONDS,
+        lingering_time=_LINGERING_SECONDS,
         max_line_size=LONGEST_LINE,
         max_field_size=LONGEST_HEADER,
     )

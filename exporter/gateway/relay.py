@@ -93,7 +93,7 @@ class Relay:
         try:
             return await self._answer(request, answer, names, call)
         finally:
-            answer.close()  # keeps the connection if the answer is complete
+            self._upstream.done(answer)
 
     async def _answer(
         self, request: web.BaseRequest, answer: aiohttp.ClientResponse, names: Names, call: Call | None
@@ -166,8 +166,8 @@ class Relay:
         if request.writer.output_size > 0:  # too late for that
             return _cut(request, PassedAnswer(status, None, CIMultiDict()))
         response = refusal(status, message, code, {self._options.request_id_header: names.id})
-        if request.can_read_body:
-            response.force_close()  # the rest of its body is not waited for
+        if status < 502 or request.can_read_body:
+            response.force_close()  # who knows what comes next
         return response
 
 

@@ -1,5 +1,6 @@
 """A client's request on its way to the server: its target, and its body as it comes."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 
@@ -9,6 +10,9 @@ from exporter.gateway.upstream import Body
 
 HELD_BYTES = 1 << 16
 """A body up to this length is awaited before the server is asked: it goes there in one piece with its headers."""
+
+SILENCE_SECONDS = 60.0
+"""A client that says nothing more of a body that is not complete is not waited for any longer."""
 
 _ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -58,7 +62,9 @@ class SentBody:
         try:
             length = self._request.content_length
             whole = length is not None and length <= HELD_BYTES
-            first = await (self._content.read() if whole else self._content.readany())
+            first = await self._whole() if whole else await self._piece()
+        except TimeoutError as error:
+            raise ClientError(408, "gateway: the rest of the request's body did not come") from error
         except (web.RequestPayloadError, OSError) as error:
             raise ClientError(400, "gateway: the request's body is broken") from error
         return first, first if whole or self._content.at_eof() else self._pieces(first)
@@ -70,10 +76,22 @@ class SentBody:
         if waits and request.transport is not None:
             request.transport.write(_CONTINUE)
 
+    async def _whole(self) -> bytes:
+        if self._content.is_eof():
+            return self._content.read_nowait()
+        pieces = []
+        while piece := await self._piece():
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    async def _piece(self) -> bytes:
+        async with asyncio.timeout(SILENCE_SECONDS):
+            return await self._content.readany()
+
     async def _pieces(self, first: bytes) -> AsyncIterator[bytes]:
         yield first
         try:
-            while piece := await self._content.readany():
+            while piece := await self._piece():
                 yield piece
         except (web.RequestPayloadError, OSError):
             self.broken = True

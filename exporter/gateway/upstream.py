@@ -5,6 +5,9 @@ that none is used that the server is just closing. Requests that may be repeated
 aiohttp if that happens all the same; a POST is not, because the server may have begun with it.
 """
 
+import asyncio
+import errno
+import os
 import ssl
 from collections.abc import AsyncIterator
 from typing import NamedTuple
@@ -19,6 +22,8 @@ from exporter.requests.proxied import ProxyOptions
 KEPT_SECONDS = 4.0
 LONGEST_HEADER = 1 << 16
 LONGEST_LINE = 1 << 16
+
+_WATCH_SECONDS = 1.0
 
 Body = bytes | AsyncIterator[bytes] | None
 
@@ -53,6 +58,8 @@ class Upstream:
     def __init__(self, options: ProxyOptions) -> None:
         self.url = options.upstream
         trusted = _trusted(options.ca_file)
+        self._answers: set[aiohttp.ClientResponse] = set()
+        self._watching = asyncio.create_task(self._watch())
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_SECONDS, ssl=trusted)
         self._silence = options.read_timeout_seconds
         self.session = aiohttp.ClientSession(
@@ -78,7 +85,7 @@ class Upstream:
             UpstreamError: there is no answer.
         """
         try:
-            return await self.session.request(
+            answer = await self.session.request(
                 request.method,
                 self.target(request.target),
                 headers=request.headers,
@@ -87,6 +94,13 @@ class Upstream:
             )
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
             raise self.failure(error) from error
+        self._answers.add(answer)
+        return answer
+
+    def done(self, answer: aiohttp.ClientResponse) -> None:
+        """Nothing more is wanted of this answer. Its connection is kept if it is complete, else closed."""
+        self._answers.discard(answer)
+        answer.close()
 
     async def piece(self, answer: aiohttp.ClientResponse) -> bytes:
         """The next piece of an answer's body, as it came; empty at its end.
@@ -122,12 +136,27 @@ class Upstream:
 
     async def close(self) -> None:
         """Close every connection."""
+        self._watching.cancel()
         await self.session.close()
+
+    async def _watch(self) -> None:
+        """Wake those who wait for more of an answer whose connection is gone.
+
+        After bytes that are no HTTP in the midst of a body aiohttp closes the connection, and nobody is told.
+        """
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            for answer in self._answers:
+                connection, content = answer.connection, answer.content
+                lost = connection is not None and connection.transport is None and not content.is_eof()
+                if lost and content.exception() is None:
+                    content.set_exception(aiohttp.ClientPayloadError("the connection is gone"))
 
 
 def _short(error: BaseException) -> str:
-    text = getattr(error, "strerror", None) or getattr(error, "reason", None) or type(error).__name__
-    return str(text)[:200]
+    if isinstance(error, OSError) and error.errno is not None and error.errno in errno.errorcode:
+        return os.strerror(error.errno)
+    return str(getattr(error, "reason", None) or type(error).__name__)[:200]
 
 
 def _trusted(ca_file: str | None) -> ssl.SSLContext | bool:
