@@ -6,6 +6,7 @@ from typing import NoReturn
 import pytest
 
 from exporter.demo.inference import InferenceError, RunningInference, find_inference, running
+from tests.e2e.fronts import find_haproxy, find_nginx
 from tests.e2e.prometheus import find_prometheus
 
 
@@ -18,6 +19,16 @@ def llama_server() -> Iterator[RunningInference]:
         _not_here(str(error))
     with running(inference) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def nginx_program() -> str:
+    return find_nginx() or _not_here("nginx is not installed: apt-get install nginx")
+
+
+@pytest.fixture(scope="session")
+def haproxy_program() -> str:
+    return find_haproxy() or _not_here("HAProxy is not installed: apt-get install haproxy")
 
 
 @pytest.fixture(scope="session")
