@@ -1,7 +1,7 @@
 """The benchmarks' parts that need no process of their own still run. No figure is judged: machines differ."""
 
 from exporter.domain.settings import Settings
-from tests.bench import blind_spots, failures, proxies, schooling
+from tests.bench import blind_spots, failures, gateway, proxies, schooling
 from tests.bench.checkpoints import checkpoints
 from tests.bench.cost import QUICK, Row, books_row, checkpoint_rows, table, throughput_rows
 from tests.bench.throughput import put_through
@@ -66,3 +66,10 @@ def test_nothing_has_no_sign_and_small_figures_have_a_digit_more() -> None:
         "+4936 %",
     ]
     assert schooling.percent(0.0994) == "9.9 %"
+
+
+def test_the_gateways_table_has_a_row_a_way() -> None:
+    ways = {"direct": gateway.direct, "gateway": gateway.gateway}
+    lines = list(gateway.table(gateway.rows(ways, gateway.QUICK), gateway.QUICK.crowds))
+    assert [line.split(" | ")[0] for line in lines] == ["| way", "|---|---|---|---|---|---|", "| direct", "| gateway"]
+    assert len({line.count("|") for line in lines}) == 1
