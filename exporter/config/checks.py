@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from exporter.config import quantities
 from exporter.config.problems import ConfigErrors, suggestion
 from exporter.config.sections import Check
+from exporter.domain.durations import written_duration
 from exporter.domain.errors import ConfigError
 from exporter.domain.settings import (
     TOLD_OVER_HTTP,
@@ -96,10 +96,10 @@ def sources_go_together(power: PowerSettings) -> Iterator[ConfigError]:
 def times_go_together(times: AttributionSettings) -> Iterator[ConfigError]:
     """Slice <= settle <= horizon, and the horizon fits into memory."""
     settle, horizon = (
-        quantities.written_duration(times.settle_seconds),
-        quantities.written_duration(times.horizon_seconds),
+        written_duration(times.settle_seconds),
+        written_duration(times.horizon_seconds),
     )
-    grain = quantities.written_duration(times.slice_seconds)
+    grain = written_duration(times.slice_seconds)
     if times.slice_seconds > times.settle_seconds:
         yield ConfigError("slice", f"must be at most settle ({settle}), not {grain}")
     if times.settle_seconds > times.horizon_seconds:
@@ -142,6 +142,19 @@ def gpus_are_metered(settings: Settings) -> Iterator[ConfigError]:
                     f"servers[{index}].gpus",
                     f"'{gpu}' is not in power.gpus ({', '.join(metered)}), so it is not metered",
                 )
+
+
+def budgets_are_of_somebody(settings: Settings) -> Iterator[ConfigError]:
+    """Each budget has a name of its own, and is of a server that there is."""
+    names = [budget.name for budget in settings.budgets]
+    servers = {server.name for server in settings.servers}
+    for index, budget in enumerate(settings.budgets):
+        if budget.name in names[:index]:
+            problem = f"'{budget.name}' is already the name of budgets[{names.index(budget.name)}]"
+            yield ConfigError(f"budgets[{index}].name", problem)
+        if budget.server is not None and budget.server not in servers:
+            problem = f"no server is called '{budget.server}'{suggestion(budget.server, sorted(servers))}"
+            yield ConfigError(f"budgets[{index}].server", problem)
 
 
 def nothing_metered_serves_nobody(settings: Settings) -> Iterator[ConfigError]:

@@ -256,7 +256,7 @@ def number(allowed: str = "a number above 0", *, zero: bool = False) -> Scalar:
             raise UnfitError
         return bounded(float(value), 0.0 if zero else math.ulp(0.0), math.inf)
 
-    return Scalar("number", allowed, finite(convert), lambda value: f"{value:g}")
+    return Scalar("number", allowed, finite(convert), lambda value: "none" if value is None else f"{value:g}")
 
 
 def whole(lower: int, upper: int) -> Scalar:
@@ -268,6 +268,28 @@ def whole(lower: int, upper: int) -> Scalar:
         return value
 
     return Scalar("whole number", f"a whole number from {lower} to {upper}", convert)
+
+
+def share() -> Scalar:
+    """A share of a whole: between 0 and 1, neither of them."""
+
+    def convert(value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 < value < 1.0:
+            raise UnfitError
+        return float(value)
+
+    return Scalar("share", "a share between 0 and 1, such as 0.99", convert, lambda value: f"{value:g}")
+
+
+def at_least(least: float) -> Scalar:
+    """A finite number from `least` on."""
+
+    def convert(value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise UnfitError
+        return bounded(float(value), least, math.inf)
+
+    return Scalar("number", f"a number of at least {least:g}", finite(convert), lambda value: f"{value:g}")
 
 
 def truth() -> Scalar:

@@ -9,6 +9,8 @@ from exporter.config.sections import Key, ListOf, Section
 from exporter.domain.settings import (
     AttributionSettings,
     BucketSettings,
+    BudgetSettings,
+    CarbonSettings,
     CpuEstimate,
     IdleRule,
     KubernetesLog,
@@ -120,6 +122,40 @@ BUCKETS = Section(
     ),
 )
 
+BUDGET = Section(
+    BudgetSettings,
+    (
+        Key("name", kinds.text("a name", at_most=128), "the label `budget`", required=True),
+        Key("energy", quantities.energy(), "so much, in each window or for each request", "joules", required=True),
+        Key(
+            "per",
+            quantities.window("request", "1m", "366d"),
+            "the window, such as 1d; `request`: for each request",
+            "window_seconds",
+            required=True,
+        ),
+        Key("server", _optional("a server's name", "every"), "whose requests it covers"),
+        Key("model", _optional("a model's name", "every"), "whose requests it covers"),
+        Key("tenant", _optional("a tenant", "every"), "whose requests it covers"),
+        Key("objective", kinds.share(), "of a budget per request: the share of requests that are to keep it"),
+    ),
+)
+
+CARBON = Section(
+    CarbonSettings,
+    (
+        Key(
+            "intensity",
+            kinds.number("grams a kilowatt-hour, above 0"),
+            "of the grid, in grams of CO2 equivalent a kilowatt-hour; without it nothing is worked out",
+            "grams_per_kilowatt_hour",
+        ),
+        Key(
+            "pue", kinds.at_least(1.0), "power usage effectiveness: the building's energy for each joule of the machine"
+        ),
+    ),
+)
+
 TENANT = Section(
     TenantSettings,
     (
@@ -173,14 +209,17 @@ def layout(readers: Readers) -> Section:
             Key("scoring", SCORING, "how proxies are scored"),
             Key("buckets", BUCKETS, "bounds of the histograms"),
             Key("labels", LABELS, "labels that a source may fill"),
+            Key("budgets", ListOf(BUDGET), "energy budgets, for metrics, dashboards and alerts"),
+            Key("carbon", CARBON, "by what joules become grams of carbon dioxide: configured, so modelled"),
             Key("state_dir", _STATE_DIR, "where books, baselines and log offsets are kept across restarts"),
         ),
-        later=frozenset({"web", "budgets", "carbon"}),
+        later=frozenset({"web"}),
         checks=(
             checks.names_are_unique,
             checks.standard_input_is_read_once,
             checks.gpus_are_metered,
             checks.nothing_metered_serves_nobody,
+            checks.budgets_are_of_somebody,
         ),
     )
 

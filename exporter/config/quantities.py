@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from exporter.config.kinds import Scalar, UnfitError, bounded, finite
+from exporter.domain.durations import DURATION_UNITS, written_duration
 from exporter.domain.settings import ListenAddress
 
 _WATTS = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?) ?(?P<unit>k?W|)")
@@ -32,7 +33,24 @@ def _written_watts(value: float | None) -> str:
     return "by the machine" if value is None else f"{value:g}W"
 
 
-_SECONDS = {"d": Decimal(86_400), "h": Decimal(3600), "m": Decimal(60), "s": Decimal(1), "ms": Decimal("0.001")}
+_JOULES = {"J": 1.0, "kJ": 1e3, "MJ": 1e6, "GJ": 1e9, "Wh": 3.6e3, "kWh": 3.6e6, "MWh": 3.6e9}
+_ENERGY = re.compile(r"(?P<number>[0-9]{1,12}(?:\.[0-9]{1,12})?) ?(?P<unit>[kMG]?J|[kM]?Wh)")
+
+
+def energy() -> Scalar:
+    """`400 J` or `50 kWh`, in joules. A number alone is refused: nobody knows its unit in a year."""
+
+    def convert(value: Any) -> float:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            raise UnfitError("; give it a unit")
+        match = _ENERGY.fullmatch(value) if isinstance(value, str) else None
+        if not match:
+            raise UnfitError
+        return bounded(float(match["number"]) * _JOULES[match["unit"]], 1e-6, 1e18)
+
+    return Scalar("energy", "energy with its unit, such as 400 J or 50 kWh", convert, lambda value: f"{value:g} J")
+
+
 _DURATION = re.compile(r"(?P<number>[0-9]{1,12}(?:\.[0-9]{1,12})?)(?P<unit>ms|s|m|h|d)")
 
 
@@ -56,6 +74,21 @@ def duration(least: str, most: str, *, grain: str = "") -> Scalar:
     return Scalar("duration", allowed, convert, written_duration)
 
 
+def window(word: str, least: str, most: str) -> Scalar:
+    """A duration, or a word that stands for None."""
+    length = duration(least, most)
+
+    def convert(value: Any) -> float | None:
+        return None if value == word else length.convert(value)
+
+    return Scalar(
+        f"duration, or `{word}`",
+        f"`{word}`, or {length.allowed}",
+        convert,
+        lambda value: word if value is None else written_duration(value),
+    )
+
+
 def seconds(value: Any) -> float:
     """`50ms` in seconds.
 
@@ -65,14 +98,7 @@ def seconds(value: Any) -> float:
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if not match:
         raise UnfitError
-    return float(Decimal(match["number"]) * _SECONDS[match["unit"]])
-
-
-def written_duration(value: float) -> str:
-    """0.05 as `50ms`: the largest unit that needs no fraction."""
-    exact = Decimal(repr(value))
-    unit = next((unit for unit, size in _SECONDS.items() if exact >= size and exact % size == 0), "s")
-    return f"{(exact / _SECONDS[unit]).normalize():f}{unit}"
+    return float(Decimal(match["number"]) * DURATION_UNITS[match["unit"]])
 
 
 _ADDRESS = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.%]+)\]|(?P<host>[^:\[\]\s]*)):(?P<port>[0-9]{1,5})")

@@ -190,6 +190,34 @@ class LabelSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class BudgetSettings:
+    """An energy budget.
+
+    Attributes:
+        joules: so much energy, in a window or for a request. window_seconds: the window; None: for each request.
+        server, model, tenant: whose requests it covers; None: everybody's. One of a window that names none of them
+            covers all that is metered, idle included.
+        objective: of a budget per request: the share of requests that are to keep it.
+    """
+
+    name: str
+    joules: float
+    window_seconds: float | None
+    server: str | None = None
+    model: str | None = None
+    tenant: str | None = None
+    objective: float = 0.99
+
+
+@dataclass(frozen=True, slots=True)
+class CarbonSettings:
+    """By what joules become grams. `grams_per_kilowatt_hour`: of the grid, None: unknown. `pue`: of the building."""
+
+    grams_per_kilowatt_hour: float | None = None
+    pue: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class ListenAddress:
     """Where to serve. Port 0 takes a free one."""
 
@@ -209,4 +237,6 @@ class Settings:
     scoring: ScoringSettings = ScoringSettings()
     buckets: BucketSettings = BucketSettings()
     labels: LabelSettings = LabelSettings()
+    budgets: tuple[BudgetSettings, ...] = ()
+    carbon: CarbonSettings = CarbonSettings()
     state_dir: str | None = None

@@ -7,7 +7,7 @@ from typing import Literal
 
 from exporter.domain.events import Closing, Outcome
 from exporter.domain.readings import Device, Method
-from exporter.domain.settings import ProxyName
+from exporter.domain.settings import BudgetSettings, ProxyName
 from exporter.domain.units import Instant, Joules, Watts
 
 Share = Literal["requests", "idle", "unattributed"]
@@ -227,6 +227,36 @@ class SettledRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class BudgetView:
+    """One energy budget.
+
+    Attributes:
+        settings: what it allows, and to whom.
+        consumed_joules: charged to it since the books began.
+        requests: charged to it. over: of these, those that took more than a budget per request allows.
+    """
+
+    settings: BudgetSettings
+    consumed_joules: Joules
+    requests: int
+    over: int
+
+
+@dataclass(frozen=True, slots=True)
+class CarbonView:
+    """What attributed energy emitted, by configured figures.
+
+    Attributes:
+        grams: by server, of carbon dioxide equivalent. grams_per_joule: of the grid; None: nothing is worked out.
+        pue: by what a joule of the machine is multiplied for the building it stands in.
+    """
+
+    grams: Mapping[str, float] = field(default_factory=dict)
+    grams_per_joule: float | None = None
+    pue: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything, at `at`."""
 
@@ -237,6 +267,8 @@ class Snapshot:
     recent: tuple[SettledRequest, ...] = ()
     proxies: tuple[ProxyView, ...] = ()
     label_overflows: Mapping[str, int] = field(default_factory=dict)
+    budgets: tuple[BudgetView, ...] = ()
+    carbon: CarbonView = CarbonView()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,9 @@ from typing import Literal
 
 FamilyType = Literal["counter", "gauge", "histogram", "info"]
 Stability = Literal["stable", "experimental"]
-Topic = Literal["Requests", "Power and energy", "Attribution", "Time as a proxy", "The exporter itself"]
+Topic = Literal[
+    "Requests", "Power and energy", "Attribution", "Time as a proxy", "Budgets and carbon", "The exporter itself"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class Family:
 UNITS = frozenset({"joules", "watts", "seconds", "bytes", "ratio"})
 
 LABELS = {
+    "budget": "name of an energy budget of the configuration",
     "configured": "the attribution policy that the configuration asks for",
     "counter": "whether the source reads an energy counter: `true` or `false`",
     "device": "short name on this machine: `gpu0`, `cpu0`, `dram0`",
@@ -57,6 +60,7 @@ LABELS = {
     "model": "the model's name, from the log or configured; `other` past the bound",
     "name": "the device's product name",
     "outcome": "of a request: `ok`, `error`, `aborted`; of a log line: `used`, `ignored`, `dropped`",
+    "per": "the window of an energy budget, such as `1d`, or `request`",
     "phase": "`prefill` or `decode`",
     "policy": "the attribution policy in force: `time`, `tokens`, `steps`",
     "proxy": "`time`, `affine_time`, `time_share`, `tokens`, `step_model`, `peak`",
@@ -101,7 +105,7 @@ REQUEST_DURATION = Family(
 REQUEST_TIME_TO_FIRST_TOKEN = Family(
     "llm_request_time_to_first_token_seconds",
     "histogram",
-    "Time from a request's start to its first output token, where the source can tell.",
+    "Time from a request's arrival to its first output token, waiting included where the source can tell.",
     _MODEL,
     "Requests",
 )
@@ -179,6 +183,76 @@ TENANT_ENERGY = Family(
     "Energy of settled requests by tenant: whom they are billed to.",
     ("server", "tenant"),
     "Requests",
+)
+BUDGET_INFO = Family(
+    "llm_energy_budget_info",
+    "info",
+    "Whom an energy budget covers; empty labels cover everybody.",
+    ("budget", "per", "server", "model", "tenant"),
+    "Budgets and carbon",
+)
+BUDGET = Family(
+    "llm_energy_budget_joules",
+    "gauge",
+    "Energy that a budget allows, in its window or for a request.",
+    ("budget", "per"),
+    "Budgets and carbon",
+)
+BUDGET_WINDOW = Family(
+    "llm_energy_budget_window_seconds",
+    "gauge",
+    "Length of a budget's window. A budget per request has none.",
+    ("budget", "per"),
+    "Budgets and carbon",
+)
+BUDGET_CONSUMED = Family(
+    "llm_energy_budget_consumed_joules_total",
+    "counter",
+    "Energy charged to a budget: of the settled requests it covers, or all that is metered if it covers everything.",
+    ("budget", "per"),
+    "Budgets and carbon",
+)
+BUDGET_OBJECTIVE = Family(
+    "llm_energy_budget_objective_ratio",
+    "gauge",
+    "Share of requests that are to keep a budget per request.",
+    ("budget", "per"),
+    "Budgets and carbon",
+)
+BUDGET_REQUESTS = Family(
+    "llm_energy_budget_requests_total",
+    "counter",
+    "Settled requests charged to a budget per request.",
+    ("budget", "per"),
+    "Budgets and carbon",
+)
+BUDGET_OVER = Family(
+    "llm_energy_budget_requests_over_total",
+    "counter",
+    "Of these, requests that took more energy than the budget allows.",
+    ("budget", "per"),
+    "Budgets and carbon",
+)
+CARBON = Family(
+    "llm_carbon_dioxide_equivalent_grams_total",
+    "counter",
+    "Modelled: energy of settled requests times the configured intensity of the grid and PUE.",
+    ("server",),
+    "Budgets and carbon",
+)
+CARBON_INTENSITY = Family(
+    "llm_carbon_intensity_grams_per_joule",
+    "gauge",
+    "As configured: what the grid emits for a joule.",
+    (),
+    "Budgets and carbon",
+)
+PUE = Family(
+    "llm_pue_ratio",
+    "gauge",
+    "As configured: the building's energy for each joule of the machine.",
+    (),
+    "Budgets and carbon",
 )
 POWER_SOURCE = Family(
     "llm_power_source_info",
@@ -518,6 +592,16 @@ CATALOGUE = (
     ENERGY_UNSETTLED,
     ENERGY_LATE,
     TENANT_ENERGY,
+    BUDGET_INFO,
+    BUDGET,
+    BUDGET_WINDOW,
+    BUDGET_CONSUMED,
+    BUDGET_OBJECTIVE,
+    BUDGET_REQUESTS,
+    BUDGET_OVER,
+    CARBON,
+    CARBON_INTENSITY,
+    PUE,
     POWER_SOURCE,
     POWER_SENSOR_PERIOD,
     POWER_COUNTER_RATIO,

@@ -1,6 +1,7 @@
 """docs/METRICS.md, written from the catalogue."""
 
 from collections.abc import Iterable, Iterator
+from typing import get_args
 
 from exporter.metrics.catalogue import CATALOGUE, LABELS, Family, Topic
 
@@ -21,7 +22,7 @@ timer, not at the scrape: joules would be lost otherwise.
 
 A *stable* family keeps its name, its labels and its meaning; an *experimental* one may still change."""
 
-_TOPICS: tuple[Topic, ...] = ("Requests", "Power and energy", "Attribution", "Time as a proxy", "The exporter itself")
+_TOPICS: tuple[Topic, ...] = get_args(Topic)
 
 
 def markdown() -> str:

@@ -9,8 +9,11 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, TypeVar, get_args
 
+from exporter.domain.durations import written_duration
 from exporter.domain.events import Closing, Outcome
 from exporter.domain.snapshot import (
+    BudgetView,
+    CarbonView,
     DeviceView,
     Direction,
     GaugeFailure,
@@ -73,6 +76,9 @@ def _all(published: Published) -> Iterator[_Sample]:
     for server in snapshot.servers:
         yield from _server(server)
         yield from _attribution(server)
+    for budget in snapshot.budgets:
+        yield from _budget(budget)
+    yield from _carbon(snapshot.carbon)
     for source in health.sources:
         yield from _source(source)
     for log in health.logs:
@@ -160,6 +166,29 @@ def _server(view: ServerView) -> Iterator[_Sample]:
 def _attribution(view: ServerView) -> Iterator[_Sample]:
     yield c.ATTRIBUTION_POLICY, (view.server, view.policy, view.wanted_policy), 1
     yield from _each(c.ATTRIBUTION_COEFFICIENT, (view.server,), view.coefficients)
+
+
+def _budget(view: BudgetView) -> Iterator[_Sample]:
+    budget = view.settings
+    labels = (budget.name, "request" if budget.window_seconds is None else written_duration(budget.window_seconds))
+    yield c.BUDGET_INFO, (*labels, budget.server or "", budget.model or "", budget.tenant or ""), 1
+    yield c.BUDGET, labels, budget.joules
+    yield c.BUDGET_CONSUMED, labels, view.consumed_joules
+    if budget.window_seconds is not None:
+        yield c.BUDGET_WINDOW, labels, budget.window_seconds
+        return
+    yield c.BUDGET_OBJECTIVE, labels, budget.objective
+    yield c.BUDGET_REQUESTS, labels, view.requests
+    yield c.BUDGET_OVER, labels, view.over
+
+
+def _carbon(view: CarbonView) -> Iterator[_Sample]:
+    if view.grams_per_joule is None:
+        return
+    yield c.CARBON_INTENSITY, (), view.grams_per_joule
+    yield c.PUE, (), view.pue
+    for server, grams in view.grams.items():
+        yield c.CARBON, (server,), grams
 
 
 def _source(view: SourceView) -> Iterator[_Sample]:

@@ -24,12 +24,14 @@ from exporter.domain.events import RequestEvent
 from exporter.domain.gauges import Gauge
 from exporter.domain.readings import Device, Reading
 from exporter.domain.settings import Settings
-from exporter.domain.snapshot import DeviceView, SettledRequest, Snapshot
+from exporter.domain.snapshot import CarbonView, DeviceView, SettledRequest, Snapshot
 from exporter.domain.units import Instant, Joules, Watts
 from exporter.ledger import durable
 from exporter.ledger.claims import Floats
 from exporter.ledger.ledger import Group, Ledger
 from exporter.ledger.slices import CONTEXT, DECODE, DECODING, PREFILL, PRESENCE
+from exporter.pipeline.budgets import Budgets
+from exporter.pipeline.carbon import Carbon
 from exporter.pipeline.learning import counted, scene
 from exporter.pipeline.observing import Observer
 from exporter.pipeline.server import Server, serves
@@ -79,6 +81,8 @@ class Pipeline:
             observer,
             exclude_static=settings.attribution.idle == "exclude",
         )
+        self._budgets = Budgets(settings.budgets)
+        self._carbon = Carbon(settings.carbon)
         self._samples_saved = -inf
         self._recent: deque[SettledRequest] = deque(maxlen=_RECENT)
         self.watermark: float = since
@@ -139,6 +143,8 @@ class Pipeline:
             server.gauges.forget(min(group.slices.edge(group.slices.closed) for group, _ in self.ledger.serving(name)))
         settled = [one for name, batch in batches.items() if batch.finished for one in self.servers[name].count(batch)]
         self._recent.extend(settled[-_RECENT:])
+        self._budgets.charge(settled)
+        self._carbon.add(settled)
         for server in self.servers.values():
             server.learn(watermark)
         return settled
@@ -174,6 +180,8 @@ class Pipeline:
             servers=tuple(server.view() for server in self.servers.values()),
             recent=tuple(self._recent),
             proxies=tuple(view for server in self.servers.values() for view in server.proxying.views()),
+            budgets=self._budgets.views(sum(books.metered for books in self.ledger.books.values())),
+            carbon=CarbonView(self._carbon.grams(), self._carbon.grams_per_joule, self._carbon.pue),
             label_overflows={
                 "model": sum(server.overflows for server in self.servers.values()),
                 "proxy": sum(server.proxying.overflows for server in self.servers.values()),
@@ -203,6 +211,8 @@ class Pipeline:
             "watermark": self.watermark,
             "ledger": durable.summary(self.ledger),
             "servers": {name: server.snapshot() for name, server in self.servers.items()},
+            "budgets": self._budgets.snapshot(),
+            "carbon": self._carbon.snapshot(),
         }
         changes = {"pipeline": json.dumps(whole).encode(), **durable.changes(self.ledger, saved)}
         if last or self.watermark - self._samples_saved >= _SAMPLES_SECONDS:
@@ -217,6 +227,8 @@ class Pipeline:
         whole = json.loads(store["pipeline"])
         self.watermark = whole["watermark"]
         durable.restore(self.ledger, whole["ledger"], store)
+        self._budgets.restore(whole.get("budgets", {}))
+        self._carbon.restore(whole.get("carbon", {}))
         samples = json.loads(store.get(SAMPLES, b"{}"))
         for name, server in self.servers.items():
             if name in whole["servers"]:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.config import Readers, parse, quantities
+from exporter.domain.durations import written_duration
 from exporter.domain.errors import ConfigError
 from exporter.domain.settings import Settings
 
@@ -81,4 +82,4 @@ def test_any_heap_of_yaml_is_settings_or_is_refused(pieces: list[str]) -> None:
 @given(st.integers(1, 10**9), st.sampled_from(["ms", "s", "m", "h", "d"]))
 def test_a_duration_is_written_so_that_it_is_read_as_the_same(number: int, unit: str) -> None:
     length = quantities.seconds(f"{number}{unit}")
-    assert quantities.seconds(quantities.written_duration(length)) == length
+    assert quantities.seconds(written_duration(length)) == length

@@ -70,7 +70,7 @@ def test_the_time_zone_is_shown_to_the_reader_too() -> None:
     assert str(raised.value) == "servers[0].requests.timezone: UTC is not for this log"
 
 
-@pytest.mark.parametrize("key", ["web", "budgets", "carbon"])
+@pytest.mark.parametrize("key", ["web"])
 def test_keys_of_a_coming_release_are_refused_as_such(key: str) -> None:
     assert refusal(f"{key}: {{}}") == f"{key}: is not in this release"
 
@@ -109,6 +109,31 @@ def test_each_of_several_places_is_named_by_its_number() -> None:
 
 def test_a_server_is_told_of_in_one_place_at_least() -> None:
     assert refusal(server("[]")) == "servers[0].requests: must be a mapping, or a list of mappings, not []"
+
+
+@pytest.mark.parametrize(
+    ("budget", "said"),
+    [
+        ("{name: a, energy: 5, per: 1d}", "budgets[0].energy: must be energy with its unit"),
+        ("{name: a, energy: 5 cal, per: 1d}", "budgets[0].energy: must be energy with its unit"),
+        ("{name: a, energy: 5 J}", "budgets[0].per: is missing"),
+        ("{name: a, energy: 5 J, per: day}", "budgets[0].per: must be `request`, or a duration"),
+        ("{name: a, energy: 5 J, per: request, objective: 99}", "budgets[0].objective: must be a share"),
+        ("{name: a, energy: 5 J, per: 1d, server: chet}", "budgets[0].server: no server is called 'chet'"),
+    ],
+)
+def test_a_wrong_budget_is_named(budget: str, said: str) -> None:
+    assert refusal(f"budgets: [{budget}]").startswith(said)
+
+
+def test_two_budgets_have_two_names() -> None:
+    said = refusal("budgets: [{name: a, energy: 5 J, per: 1d}, {name: a, energy: 5 J, per: 7d}]")
+    assert said == "budgets[1].name: 'a' is already the name of budgets[0]"
+
+
+@pytest.mark.parametrize("carbon", ["{intensity: 0}", "{pue: 0.9}", "{intensity: much}"])
+def test_wrong_factors_are_refused(carbon: str) -> None:
+    assert refusal(f"carbon: {carbon}").startswith("carbon.")
 
 
 def test_sources_of_a_coming_release_are_refused_as_such() -> None:

@@ -11,6 +11,8 @@ from exporter.config.reference import EXAMPLE
 from exporter.domain.errors import ConfigError
 from exporter.domain.settings import (
     AttributionSettings,
+    BudgetSettings,
+    CarbonSettings,
     CpuEstimate,
     ListenAddress,
     PowerSettings,
@@ -213,3 +215,19 @@ def test_a_file_is_read_with_the_environment(tmp_path: Path, monkeypatch: pytest
     file.write_text("state_dir: ${STATE_OF_MINE}")
     monkeypatch.setenv("STATE_OF_MINE", "/srv")
     assert load(file, READERS).state_dir == "/srv"
+
+
+def test_budgets_have_energy_in_any_unit_and_a_window_or_are_per_request() -> None:
+    text = """
+        budgets:
+          - {name: daily, energy: 50 kWh, per: 1d}
+          - {name: each, energy: 400 J, per: request, model: llama-3.1-8b, objective: 0.95}
+    """
+    assert settings(text).budgets == (
+        BudgetSettings("daily", 1.8e8, 86_400.0),
+        BudgetSettings("each", 400.0, None, model="llama-3.1-8b", objective=0.95),
+    )
+
+
+def test_carbon_is_of_grid_and_building() -> None:
+    assert settings("carbon: {intensity: 381, pue: 1.2}").carbon == CarbonSettings(381.0, 1.2)

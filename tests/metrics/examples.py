@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from exporter.domain.readings import Device
-from exporter.domain.settings import DURATION_BUCKETS, ENERGY_BUCKETS, TOKEN_ENERGY_BUCKETS, ProxyName
+from exporter.domain.settings import DURATION_BUCKETS, ENERGY_BUCKETS, TOKEN_ENERGY_BUCKETS, BudgetSettings, ProxyName
 from exporter.domain.snapshot import (
+    BudgetView,
+    CarbonView,
     CoefficientView,
     DeviceView,
     Exemplar,
@@ -184,8 +186,24 @@ def published() -> Published:
     drifting = replace(score_view(40, mape=0.12), drift=4.2, drifting=True)
     proxies = (proxy_view("time"), proxy_view("affine_time"), proxy_view("step_model", window=drifting))
     alone = replace(settled("req-2"), concurrency=1.0, metered_joules=Joules(87.2))
-    snapshot = Snapshot(AT, devices, models, (server_view(),), (settled(), alone), proxies)
+    snapshot = Snapshot(
+        AT,
+        devices,
+        models,
+        (server_view(),),
+        (settled(), alone),
+        proxies,
+        budgets=budget_views(),
+        carbon=CarbonView({"chat": 0.025}, 360.0 / 3.6e6, 1.2),
+    )
     return Published(snapshot, health())
+
+
+def budget_views() -> tuple[BudgetView, ...]:
+    """One of a window and one per request."""
+    daily = BudgetSettings("chat-daily", 1.8e8, 86_400.0, server="chat")
+    each = BudgetSettings("per-request", 400.0, None, model="llama-3.1-8b", objective=0.99)
+    return BudgetView(daily, Joules(219.5), 3, 0), BudgetView(each, Joules(219.5), 3, 1)
 
 
 def nothing_yet() -> Published:
