@@ -8,6 +8,8 @@ from multidict import CIMultiDict
 
 from exporter.gateway.headers import has_body
 
+_OWN_HEADERS = {"Content-Type": "application/json", "Server": "llm-energy-exporter"}
+
 
 class PassedAnswer(web.StreamResponse):
     """An answer whose headers are the server's; only what concerns the connection is made here.
@@ -83,4 +85,4 @@ def refusal(status: int, message: str, code: str, headers: dict[str, str]) -> we
     """An error of ours, in the shape that OpenAI's clients understand."""
     error = {"message": message, "type": "gateway_error", "param": None, "code": code}
     body = json.dumps({"error": error}).encode()
-    return web.Response(status=status, body=body, headers={"Content-Type": "application/json", **headers})
+    return web.Response(status=status, body=body, headers={**_OWN_HEADERS, **headers})

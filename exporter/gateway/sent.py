@@ -67,7 +67,7 @@ class SentBody:
             raise ClientError(408, "gateway: the rest of the request's body did not come") from error
         except (web.RequestPayloadError, OSError) as error:
             raise ClientError(400, "gateway: the request's body is broken") from error
-        return first, first if whole or self._content.at_eof() else self._pieces(first)
+        return first, first if whole or self._content.at_eof() else _Once(self._pieces(first))
 
     def _go_on(self) -> None:
         """Some clients wait to be told before they send a large body."""
@@ -96,3 +96,21 @@ class SentBody:
         except (web.RequestPayloadError, OSError):
             self.broken = True
             raise
+
+
+class _Once:
+    """Pieces that pass once: aiohttp repeats some requests, and not every release of it sees that a body is half sent."""
+
+    def __init__(self, pieces: AsyncIterator[bytes]) -> None:
+        self._pieces = pieces
+        self._begun = False
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        if self._begun:
+            raise ConnectionResetError("the connection was lost when a part of the body was sent")
+        return self._iterate()
+
+    async def _iterate(self) -> AsyncIterator[bytes]:
+        self._begun = True
+        async for piece in self._pieces:
+            yield piece

@@ -9,7 +9,7 @@ import asyncio
 import errno
 import os
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable
 from typing import NamedTuple
 
 import aiohttp
@@ -25,7 +25,7 @@ LONGEST_LINE = 1 << 16
 
 _WATCH_SECONDS = 1.0
 
-Body = bytes | AsyncIterator[bytes] | None
+Body = bytes | AsyncIterable[bytes] | None
 
 
 class UpstreamError(Exception):

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import socket
+from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
@@ -226,6 +227,41 @@ async def test_a_get_is_sent_again_where_its_connection_was_stale_and_a_post_is_
         async with client.post(front.url + "/3", data=b"{}") as answer:
             assert answer.status == 502, "the server may have begun with it"
     assert [line.split()[1] for line in heard] == [b"/1", b"/2", b"/2", b"/3"]
+
+
+async def test_half_a_body_is_never_sent_for_a_whole_one() -> None:
+    heard: list[bytes] = []
+
+    async def once_a_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await head_of(reader))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        await reader.readexactly(100_000)  # and closes without a word
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(100):
+            yield b"x" * 10_000
+            await asyncio.sleep(0.005)
+
+    async with talking(once_a_connection) as url, fronted(url) as front, aiohttp.ClientSession() as client:
+        async with client.get(front.url + "/1"):
+            pass
+        async with client.put(front.url + "/2", data=pieces()) as answer:
+            assert answer.status == 502
+    assert [line.split()[1] for line in heard] == [b"/1"]
+
+
+async def test_pieces_that_began_to_pass_cannot_begin_again() -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"a"
+        yield b"b"
+
+    once = sent._Once(pieces())
+    untouched, passing = once.__aiter__(), once.__aiter__()
+    assert await anext(passing) == b"a"
+    with pytest.raises(ConnectionResetError):
+        once.__aiter__()
+    assert [piece async for piece in passing] == [b"b"]
+    assert [piece async for piece in untouched] == []
 
 
 async def test_a_busy_port_is_said_with_what_to_change() -> None:
