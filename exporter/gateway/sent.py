@@ -99,7 +99,7 @@ class SentBody:
 
 
 class _Once:
-    """Pieces that pass once: aiohttp repeats some requests, and not every release of it sees that a body is half sent."""
+    """Pieces that pass once: aiohttp repeats some requests, and not each release sees that a body is half sent."""
 
     def __init__(self, pieces: AsyncIterator[bytes]) -> None:
         self._pieces = pieces
