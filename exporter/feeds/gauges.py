@@ -138,8 +138,12 @@ async def _page(session: aiohttp.ClientSession, url: str) -> str:
     except TimeoutError as error:
         raise GaugeError("timeout", f"{url} did not answer within {TIMEOUT_SECONDS:g} s") from error
     except aiohttp.ClientError as error:
-        raise GaugeError("unreachable", f"{url} cannot be reached: {type(error).__name__}") from error
+        raise GaugeError("unreachable", f"{url} cannot be reached: {_why(error)}") from error
     return body.decode("utf-8", errors="replace")
+
+
+def _why(error: aiohttp.ClientError) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
 
 
 async def _body(response: aiohttp.ClientResponse, url: str) -> bytes:

@@ -19,7 +19,7 @@ from exporter.domain.units import later
 from exporter.pipeline.pipeline import Pipeline
 from exporter.simulate.batching import Run
 from exporter.simulate.physics import random_physics
-from tests.pipeline.telling import AFTER_SECONDS, SERVER, counters, gpus, hear, settings, share_error, tell
+from tests.pipeline.telling import AFTER_SECONDS, SERVER, counters, gauges, gpus, hear, settings, share_error, tell
 from tests.simulation.hearing import Sight, events
 from tests.simulation.scenarios import Scenario, batch_run
 
@@ -32,7 +32,10 @@ SIGHTS = {
     "only ends": Sight(whole=True),
     "no first token": Sight(first_token=False),
     "no tokens": Sight(tokens=False),
+    "as vLLM's": Sight(tokens=False, first_token=False, execution=False),
 }
+GAUGED = {f"{name} + gauge": sight for name, sight in SIGHTS.items()}
+"""The same logs beside the server's own metrics, asked every five seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ def run_of(seed: int, mean_batch: float, seconds: float) -> Run:
     return batch_run(Scenario(physics), seed, mean_batch=mean_batch, seconds=seconds)
 
 
-def score(run: Run, policy: PolicyName, sight: Sight = SIGHTS["all"]) -> Score:
+def score(run: Run, policy: PolicyName, sight: Sight = SIGHTS["all"], *, gauge: bool = False) -> Score:
     """Tell the run to a pipeline with this policy and hold its shares against the truth."""
     pipeline = Pipeline(settings(policy=policy), gpus(len(run.physics.gpu_shares)), run.begin)
     end = later(run.end, AFTER_SECONDS)
@@ -62,6 +65,7 @@ def score(run: Run, policy: PolicyName, sight: Sight = SIGHTS["all"]) -> Score:
         pipeline,
         counters(run, until=end),
         hear(events(run, sight)),
+        gauges(run, until=end) if gauge else (),
         begin=run.begin,
         end=end,
         watch=lambda now: force.append(server.in_force == policy) if since <= now <= run.end else None,
@@ -72,13 +76,14 @@ def score(run: Run, policy: PolicyName, sight: Sight = SIGHTS["all"]) -> Score:
 
 def table(sights: Sequence[str], seeds: int, seconds: float) -> Iterator[str]:
     """The figures, a line each, as they become known."""
-    yield f"{'log':<15}{'batch':>6}  " + "".join(f"{policy:>8}{'worst':>8}{'in force':>10}" for policy in POLICIES)
+    yield f"{'log':<20}{'batch':>6}  " + "".join(f"{policy:>8}{'worst':>8}{'in force':>10}" for policy in POLICIES)
     for sight in sights:
         for batch in BATCHES:
             runs = [run_of(seed, batch, seconds) for seed in range(seeds)]
-            cells = [_cell([score(run, policy, SIGHTS[sight]) for run in runs]) for policy in POLICIES]
+            seen, gauge = {**SIGHTS, **GAUGED}[sight], sight in GAUGED
+            cells = [_cell([score(run, policy, seen, gauge=gauge) for run in runs]) for policy in POLICIES]
             mean = float(np.mean([run.mean_batch for run in runs]))
-            yield f"{sight:<15}{mean:>6.1f}  " + "".join(cells)
+            yield f"{sight:<20}{mean:>6.1f}  " + "".join(cells)
 
 
 def _cell(scores: Sequence[Score]) -> str:
@@ -92,7 +97,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="share error of each attribution policy on simulated servers")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=600.0)
-    parser.add_argument("--sights", nargs="+", choices=SIGHTS, default=list(SIGHTS))
+    parser.add_argument("--sights", nargs="+", choices=[*SIGHTS, *GAUGED], default=list(SIGHTS))
     asked = parser.parse_args()
     for line in table(asked.sights, asked.seeds, asked.seconds):
         print(line, flush=True)

@@ -8,6 +8,7 @@ from operator import attrgetter
 import numpy as np
 
 from exporter.domain.events import RequestEvent
+from exporter.domain.gauges import Gauge
 from exporter.domain.readings import CounterReading, Device, Reading
 from exporter.domain.settings import AttributionSettings, PolicyName, RequestSettings, ServerSettings, Settings
 from exporter.domain.snapshot import SettledRequest, Snapshot
@@ -30,6 +31,7 @@ class Told:
     at: Instant
     reading: Reading | None = None
     event: RequestEvent | None = None
+    gauge: Gauge | None = None
     server: str = SERVER
 
 
@@ -55,6 +57,21 @@ def counters(run: Run, *, every_seconds: float = 0.05, until: float | None = Non
     for at, *joules in zip(polls.tolist(), *columns, strict=True):
         for index, value in enumerate(joules):
             yield Told(Instant(at), reading=CounterReading(f"gpu{index}", Instant(at), Joules(1000.0 + value)))
+
+
+def gauges(run: Run, *, every_seconds: float = 5.0, until: float | None = None) -> Iterator[Told]:
+    """What the server says of itself each time it is asked: who is in the batch, and tokens as they come."""
+    start, end = (np.array([getattr(one, edge) for one in run.served]) for edge in ("start", "end"))
+    first = np.sort([one.first_token for one in run.served])
+    steps = run.begin + run.steps.end
+    decoded, prompts = np.cumsum(run.steps.decoding), np.cumsum(run.steps.prefill_tokens)
+    since = run.begin + 0.26 * every_seconds
+    for at in np.arange(since, until if until is not None else run.end + AFTER_SECONDS, every_seconds).tolist():
+        done = int(np.searchsorted(steps, at, side="right"))
+        output = float(decoded[done - 1] if done else 0) + float(np.searchsorted(first, at, side="right"))
+        running = float(((start <= at) & (end > at)).sum())
+        prompt = float(prompts[done - 1] if done else 0)
+        yield Told(Instant(at), gauge=Gauge(Instant(at), 0.005, running, 0.0, prompt, output))
 
 
 def hear(news: Iterable[News], server: str = SERVER) -> Iterator[Told]:
@@ -89,6 +106,8 @@ def say(pipeline: Pipeline, one: Told) -> None:
         pipeline.receive_reading(one.reading)
     if one.event is not None:
         pipeline.receive_event(one.server, one.event, one.at)
+    if one.gauge is not None:
+        pipeline.receive_gauge(one.server, one.gauge)
 
 
 def _advance(pipeline: Pipeline, now: Instant, settled: dict[str, SettledRequest]) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from hypothesis import strategies as st
 
 from exporter.domain.events import Completed, Counted, Ended, FirstToken, RequestEvent, ServerRestarted, Started
+from exporter.domain.gauges import Gauge
 from exporter.domain.readings import CounterReading, Device, PowerReading, ReadFailure, Reading
 from exporter.domain.settings import (
     AttributionSettings,
@@ -39,6 +40,7 @@ class Happening:
     event: RequestEvent | None = None
     server: str = "chat"
     live: bool = True
+    gauge: Gauge | None = None
 
 
 Tale = list[Happening]
@@ -76,6 +78,17 @@ def _completed(draw: st.DrawFn, id_: str, end: Instant) -> Completed:
     return Completed(id_, start, end, first_token=first, prompt_tokens=draw(_tokens), output_tokens=draw(_tokens))
 
 
+_counts = st.none() | st.sampled_from([0.0, 0.0, 1.0, 2.0, 3.0, 40.0])
+_counters = st.none() | st.integers(0, 10**6).map(float)
+
+
+@st.composite
+def _gauges(draw: st.DrawFn, at: float) -> Gauge:
+    when = _instant(at, draw(st.sampled_from([0.0, 0.0, 0.0, -0.3])))
+    uncertainty = draw(st.sampled_from([0.0, 0.005, 2.0]))
+    return Gauge(when, uncertainty, draw(_counts), draw(_counts), draw(_counters), draw(_counters))
+
+
 @st.composite
 def _readings(draw: st.DrawFn, at: float) -> Reading:
     device = draw(st.sampled_from(DEVICES))
@@ -95,8 +108,10 @@ def tales(draw: st.DrawFn, *, most: int = 50) -> Tale:
     at, tale = 0.0, []
     for _ in range(draw(st.integers(5, most))):
         at += draw(st.sampled_from([0.0, 0.1, 0.25, 0.25, 0.5, 1.0, 3.0]) | st.sampled_from([12.0, 90.0, 5000.0]))
-        kind = draw(st.integers(0, 9))
-        if kind < 4:
+        kind = draw(st.integers(0, 11))
+        if kind > 9:
+            tale.append(Happening(at, gauge=draw(_gauges(at)), server=draw(st.sampled_from([*SERVERS]))))
+        elif kind < 4:
             tale.append(Happening(at, reading=draw(_readings(at))))
         elif kind < 8:
             server = draw(st.sampled_from([*SERVERS]))
@@ -118,6 +133,8 @@ def tell(pipeline: Pipeline, one: Happening) -> None:
     now = _instant(one.at)
     if one.reading is not None:
         pipeline.receive_reading(one.reading)
+    elif one.gauge is not None:
+        pipeline.receive_gauge(one.server, one.gauge)
     elif one.event is not None:
         pipeline.receive_event(one.server, one.event, now if one.live else None)
     else:

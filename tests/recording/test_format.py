@@ -8,9 +8,10 @@ import pytest
 
 from exporter.domain.errors import RecordingError
 from exporter.domain.events import Completed, Counted, Ended, FirstToken, ServerRestarted, Started
+from exporter.domain.gauges import Gauge
 from exporter.domain.readings import CounterReading, PowerReading, ReadFailure
 from exporter.domain.units import Instant, Joules, Watts, later
-from exporter.recording.entries import Advance, Entry, Finish, News, Readings, Restored
+from exporter.recording.entries import Advance, Entry, Finish, Gauged, News, Readings, Restored
 from exporter.recording.recorder import header
 from exporter.recording.recording import Recording
 from exporter.recording.writing import Writer
@@ -47,6 +48,8 @@ TOLD: list[tuple[Entry, list[str]]] = [
     ),
     (News("chat", Counted(QUARTER, "error"), QUARTER), ['["counted",0,1048576,1048576,"error"]']),
     (News("chat", ServerRestarted(Instant(5.5)), QUARTER), ['["restarted",0,1048576,-7529759724535808]']),
+    (Gauged("code", Gauge(QUARTER, 0.005, 3.0, 0.0)), ['["gauge",1,1048576,0.005,3.0,0.0]']),
+    (Gauged("chat", Gauge(QUARTER, output_tokens=7.0)), ['["gauge",0,1048576,0.0,null,null,null,7.0]']),
     (Advance(later(BEGIN, 1.0), {"chat": QUARTER, "code": later(BEGIN, 1.0)}), ['["advance",4194304,0,-3145728,1,0]']),
     (News("chat", Counted(later(BEGIN, 1.5)), later(BEGIN, 1.5)), ['["counted",0,2097152,2097152]']),
     (Finish(later(BEGIN, 2.0)), ['["finish",4194304]']),
