@@ -38,6 +38,7 @@ INFERENCE_ENDPOINTS = (
 """How the paths end that ask a server of ours for work: OpenAI's, Anthropic's, and the servers' own."""
 
 _LONGEST_LINE = 4_096
+_LONGEST_END = 256  # of a path, more than any endpoint with every character escaped
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 # Before the address: nothing that a prompt within another line would need.
 _LINE = re.compile(
@@ -70,5 +71,5 @@ def access(text: str) -> Access | None:
 
 def is_inference(path: str) -> bool:
     """Whether a path, with or without its query, is one that servers do inference for."""
-    plain = path.partition("?")[0]
+    plain = path.partition("?")[0][-_LONGEST_END:]
     return (unquote(plain) if "%" in plain else plain).rstrip("/").endswith(INFERENCE_ENDPOINTS)

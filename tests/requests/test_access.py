@@ -42,6 +42,11 @@ def test_paths_that_servers_do_inference_for(path: str) -> None:
     assert is_inference(path)
 
 
+def test_an_endpoint_is_known_with_every_character_escaped_and_behind_a_path_of_any_length() -> None:
+    for endpoint in INFERENCE_ENDPOINTS:
+        assert is_inference("/%61" * 100_000 + "".join(f"%{ord(one):02x}" for one in endpoint))
+
+
 @pytest.mark.parametrize("path", ["/", "/health", "/metrics?x=/completions", "/v1/models", "/tokenize"])
 def test_other_paths_are_no_inference(path: str) -> None:
     assert not is_inference(path)
