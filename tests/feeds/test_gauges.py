@@ -8,13 +8,14 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, web
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.app import exporting
 from exporter.clock import SystemClock
 from exporter.doctor import gauge
-from exporter.domain.settings import ListenAddress
+from exporter.domain.settings import ListenAddress, PowerSettings, RequestSettings, ServerSettings, Settings
 from exporter.domain.snapshot import GaugeFailure
 from exporter.feeds import families
 from exporter.feeds.gauges import Poller, polling, session
@@ -155,6 +156,21 @@ async def test_polling_asks_at_once_and_ends_with_its_context() -> None:
                 await asyncio.sleep(0.01)
     assert len(poller.drain()) == 1
     assert len(asyncio.all_tasks()) == 1
+
+
+async def test_a_running_exporter_asks_the_server_and_shows_what_it_says(tmp_path: Path) -> None:
+    log = tmp_path / "vllm.log"
+    log.touch()
+    async with answering(VLLM.encode()) as url:
+        server = ServerSettings("chat", (RequestSettings("vllm", (str(log),)),), metrics_url=url)
+        here = Settings((server,), ListenAddress("127.0.0.1", 0), PowerSettings(("none",)))
+        async with exporting(here) as exporter, ClientSession() as scraper, asyncio.timeout(20.0):
+            page = ""
+            while 'llm_running_requests{server="chat",view="server"} 3' not in page:
+                await asyncio.sleep(0.1)
+                async with scraper.get(f"{exporter.url}/metrics") as response:
+                    page = await response.text()
+    assert 'llm_energy_exporter_server_readings_total{server="chat"} 1' in page
 
 
 async def test_the_doctor_says_what_a_server_tells_or_why_it_does_not() -> None:

@@ -119,7 +119,7 @@ def test_a_log_that_speaks_only_at_the_end_makes_nobody_up() -> None:
 
 @pytest.mark.parametrize(
     ("batch", "sight", "whole_seconds"),
-    [(4.0, Sight(), False), (4.0, Sight(whole=True), True), (8.0, Sight(), True), (8.0, Sight(whole=True), False)],
+    [(4.0, Sight(), False), (4.0, Sight(whole=True), False), (8.0, Sight(), True), (8.0, Sight(whole=True), True)],
 )
 def test_the_energy_of_requests_that_nobody_told_of_is_not_their_neighbours(
     batch: float, sight: Sight, *, whole_seconds: bool
