@@ -96,8 +96,10 @@ def merged(lives: Sequence[Completed]) -> Completed:
             start, start_unsure = other.start, other.start_uncertainty
         if end - other.end > end_unsure + other.end_uncertainty + _CERTAIN_SECONDS:
             end, end_unsure = other.end, other.end_uncertainty
+    queued = _queued(lives, start)
     if start >= end:  # they contradict each other
         start, end, start_unsure, end_unsure = first.start, first.end, first.start_uncertainty, first.end_uncertainty
+        queued = first.queued_seconds
     token = next(
         (one.first_token for one in lives if one.first_token is not None and start < one.first_token <= end), None
     )
@@ -108,7 +110,7 @@ def merged(lives: Sequence[Completed]) -> Completed:
         start_uncertainty=start_unsure,
         end_uncertainty=end_unsure,
         first_token=token,
-        queued_seconds=_queued(lives, start),
+        queued_seconds=queued,
         outcome=next((one.outcome for one in lives if one.outcome != "ok"), "ok"),
         model=_known(lives, "model"),
         prompt_tokens=_known(lives, "prompt_tokens"),
@@ -120,9 +122,17 @@ def merged(lives: Sequence[Completed]) -> Completed:
 
 
 def _queued(lives: Sequence[Completed], start: Instant) -> float:
-    """Seconds between arrival, as the first source that saw it tells, and `start`."""
-    arrival = min(one.start - one.queued_seconds for one in lives)
-    return start - arrival if start != lives[0].start else lives[0].queued_seconds
+    """Seconds between arrival, as the source that saw it first tells, and `start`."""
+    first = lives[0]
+    earliest = min(lives, key=_arrival)
+    earlier = _arrival(first) - _arrival(earliest)
+    if start == first.start and earlier <= first.start_uncertainty + earliest.start_uncertainty + _CERTAIN_SECONDS:
+        return first.queued_seconds
+    return start - _arrival(earliest)
+
+
+def _arrival(life: Completed) -> float:
+    return life.start - life.queued_seconds
 
 
 def _known(lives: Sequence[Completed], name: str) -> Any:

@@ -65,6 +65,18 @@ def test_a_request_ran_when_it_executed_and_queued_before(log: Source) -> None:
         assert life.queued_seconds == pytest.approx(one.start - one.arrival, abs=0.003)
 
 
+def test_a_front_tells_the_arrival_to_a_log_that_is_believed_more() -> None:
+    executed = Completed("7", _on(2.0), _on(5.0), 0.01, 0.01, output_tokens=9)
+    passed = Completed("#1", _on(0.5), _on(5.0), 0.001, 0.001, queued_seconds=0.25)
+    together = merged([executed, passed])
+    assert (together.start, together.end, together.output_tokens) == (_on(2.0), _on(5.0), 9)
+    assert together.queued_seconds == pytest.approx(1.75)
+    unsure = replace(
+        passed, start=_on(1.6), start_uncertainty=0.5, queued_seconds=0.0
+    )  # of nothing
+    assert merged([executed, unsure]).queued_seconds == 0.0
+
+
 def test_nameless_requests_are_told_apart_by_their_tokens() -> None:
     requests = load(4, 200)
     lives = play(Joiner(2), news(requests, [replace(FRONT, knows_tokens=True), LLAMA])).lives
