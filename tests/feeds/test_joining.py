@@ -71,9 +71,7 @@ def test_a_front_tells_the_arrival_to_a_log_that_is_believed_more() -> None:
     together = merged([executed, passed])
     assert (together.start, together.end, together.output_tokens) == (_on(2.0), _on(5.0), 9)
     assert together.queued_seconds == pytest.approx(1.75)
-    unsure = replace(
-        passed, start=_on(1.6), start_uncertainty=0.5, queued_seconds=0.0
-    )  # of nothing
+    unsure = replace(passed, start=_on(1.6), start_uncertainty=0.5, queued_seconds=0.0)
     assert merged([executed, unsure]).queued_seconds == 0.0
 
 
