@@ -163,7 +163,7 @@ async def test_a_running_exporter_asks_the_server_and_shows_what_it_says(tmp_pat
     log.touch()
     async with answering(VLLM.encode()) as url:
         server = ServerSettings("chat", (RequestSettings("vllm", (str(log),)),), metrics_url=url)
-        here = Settings((server,), ListenAddress("127.0.0.1", 0), PowerSettings(("none",)))
+        here = Settings((server,), listen=ListenAddress("127.0.0.1", 0), power=PowerSettings(("none",)))
         async with exporting(here) as exporter, ClientSession() as scraper, asyncio.timeout(20.0):
             page = ""
             while 'llm_running_requests{server="chat",view="server"} 3' not in page:
