@@ -1,9 +1,11 @@
 """From the configuration to feeds: one a server, and the inboxes into which others put what they are told."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from exporter.config.checks import reads_standard_input
+from exporter.domain.errors import ConfigError
 from exporter.domain.settings import TOLD_OVER_HTTP, RequestSettings, ServerSettings
 from exporter.feeds.feed import Feed
 from exporter.feeds.inbox import Inbox
@@ -69,13 +71,24 @@ def open_feeds(servers: Sequence[ServerSettings]) -> Feeds:
     """
     opened = Feeds()
     try:
-        for server in servers:
-            parts = [_open(server.name, requests, opened) for requests in server.requests]
+        for index, server in enumerate(servers):
+            with _named_as_in_the_file(f"servers[{index}].requests"):
+                parts = [_open(server.name, requests, opened) for requests in server.requests]
             opened.feeds.append(parts[0] if len(parts) == 1 else JoinedFeed(parts))
     except Exception:
         opened.close()
         raise
     return opened
+
+
+@contextmanager
+def _named_as_in_the_file(path: str) -> Iterator[None]:
+    """What cannot be opened is named by its place in the configuration."""
+    try:
+        yield
+    except ConfigError as error:
+        inner = error.path.removeprefix("options.")
+        raise ConfigError(f"{path}.{inner}" if inner else path, error.problem) from error
 
 
 def is_posted(requests: RequestSettings) -> bool:
