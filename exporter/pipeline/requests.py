@@ -155,9 +155,10 @@ class Requests:
         if before is not None and event.start < before[1] and event.end > before[0]:
             self.duplicates += 1
             return
-        self.usual.hear(event.start, heard_at)
+        running = self.running.pop(event.id, None) or self._given_up.pop(event.id, None)
+        self.usual.hear(event.start if running is None else event.end, heard_at)
         self._close("finish")
-        self._finish(event, self.running.pop(event.id, None) or self._given_up.pop(event.id, None))
+        self._finish(event, running)
 
     def _hear_restart(self, event: ServerRestarted) -> None:
         """Whatever ran on the old server ended with it, and its ids mean nothing any more."""
