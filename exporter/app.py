@@ -5,14 +5,15 @@ import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from ssl import SSLContext
 
-from aiohttp.web import AppRunner
+from aiohttp.web import Application, AppRunner
 
 from exporter.clock import SystemClock
 from exporter.config.calibrations import calibrations_for
 from exporter.domain.errors import ConfigError, ExporterError
 from exporter.domain.readings import Device
-from exporter.domain.settings import Settings
+from exporter.domain.settings import Settings, WebSettings
 from exporter.domain.snapshot import SettledRequest, Snapshot
 from exporter.domain.units import Instant
 from exporter.engine import Engine, PowerFeed
@@ -26,7 +27,7 @@ from exporter.power.select import Opened, open_chosen
 from exporter.proxy.calibration.calibration import Calibration
 from exporter.recording.recorder import RecordedPipeline
 from exporter.recording.tape import Tape
-from exporter.server import build, serve
+from exporter.server import Doors, InForce, build, serve
 from exporter.server.intake import Intakes, OtlpIntake, PushIntake
 from exporter.state import StateStore
 
@@ -105,10 +106,27 @@ async def _stopped(engine: Engine, running: "asyncio.Task[None]") -> None:
 
 async def _listen(settings: Settings, engine: Engine, feeds: Feeds, clock: SystemClock, stack: AsyncExitStack) -> str:
     """Answer scrapers and whoever tells of requests; returns where."""
-    pages = build(engine.published, engine.ready, engine.fault, engine.calibrations, _intakes(feeds, clock))
-    runner = await serve(pages, settings.listen)
+    api = settings.web.api
+    pages = build(engine.published, engine.ready, engine.fault, engine.calibrations, _intakes(feeds, clock), api=api)
+    tls = _guard(pages, settings.web, engine)
+    runner = await serve(pages, settings.listen, tls)
     stack.push_async_callback(runner.cleanup)
-    return _url(runner)
+    return _url(runner, "http" if tls is None else "https")
+
+
+def _guard(pages: Application, web: WebSettings, engine: Engine) -> SSLContext | None:
+    """Let in only those whom the web configuration file lets in; returns what to listen with."""
+    if web.config_file is None:
+        return None
+    opened = web.probes == "open"
+    try:
+        in_force = InForce(Path(web.config_file), must_show=not opened)
+    except ConfigError as error:
+        raise ConfigError("web.config_file", str(error)) from error
+    doors = Doors(in_force, probes_open=opened)
+    doors.guard(pages)
+    engine.web = doors.view
+    return in_force.tls()
 
 
 async def _open_gateway(
@@ -141,10 +159,10 @@ def _intakes(feeds: Feeds, clock: SystemClock) -> Intakes:
     return Intakes(clock.now, clock.wall_offset, otlp, push)
 
 
-def _url(runner: AppRunner) -> str:
+def _url(runner: AppRunner, scheme: str) -> str:
     host, port = runner.addresses[0][:2]
     local = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
-    return f"http://{local}:{port}"
+    return f"{scheme}://{local}:{port}"
 
 
 def open_sources(settings: Settings, clock: SystemClock) -> list[Opened]:

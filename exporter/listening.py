@@ -2,6 +2,7 @@
 
 import errno
 import socket
+import ssl
 
 from aiohttp import web
 
@@ -15,20 +16,21 @@ _REASONS = {
 }
 
 
-async def listen(runner: web.BaseRunner, address: ListenAddress, key: str) -> None:
+async def listen(runner: web.BaseRunner, address: ListenAddress, key: str, tls: ssl.SSLContext | None = None) -> None:
     """Set a runner up and let it serve at an address, until its `cleanup()`.
 
     Args:
         runner: not set up yet.
         address: where; `runner.addresses` tells the port that 0 stood for.
         key: by what the user can change the address.
+        tls: what connections are made with; None: plain HTTP.
 
     Raises:
         ListenError: the address cannot be had; says what to change.
     """
     await runner.setup()
     try:
-        await web.TCPSite(runner, address.host, address.port, backlog=1024).start()
+        await web.TCPSite(runner, address.host, address.port, ssl_context=tls, backlog=1024).start()
     except OSError as error:
         await runner.cleanup()
         raise ListenError(f"cannot listen on {address.host}:{address.port}: {_reason(error, key)}") from error

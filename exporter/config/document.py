@@ -46,8 +46,8 @@ _Loader.add_implicit_resolver(
 _Loader.add_implicit_resolver(_TAG + "merge", re.compile(r"<<$"), ["<"])
 
 
-def read(text: str, environment: Mapping[str, str], file: str) -> Any:
-    """The document's values.
+def read(text: str, environment: Mapping[str, str] | None, file: str) -> Any:
+    """The document's values. Without an environment nothing is filled in, and a `$` is a `$`.
 
     Raises:
         ConfigError: the text is no YAML (`file:line:column: why`), or a variable or key in it is wrong.
@@ -65,7 +65,7 @@ def read(text: str, environment: Mapping[str, str], file: str) -> Any:
         raise ConfigError("", f"{file}: {error}") from None
 
 
-def _read(text: str, environment: Mapping[str, str]) -> Any:
+def _read(text: str, environment: Mapping[str, str] | None) -> Any:
     loader = _Loader(text)
     try:
         root = loader.get_single_node()
@@ -87,7 +87,7 @@ def _located(error: yaml.MarkedYAMLError, file: str) -> str:
 class _Walk:
     """One way over the whole tree: fills in the variables, and finds what plain YAML would let pass."""
 
-    def __init__(self, loader: _Loader, environment: Mapping[str, str]) -> None:
+    def __init__(self, loader: _Loader, environment: Mapping[str, str] | None) -> None:
         self._loader = loader
         self._environment = environment
         self._problems = Problems()
@@ -123,7 +123,7 @@ class _Walk:
             self._visit(value, here)
 
     def _scalar(self, node: yaml.ScalarNode, path: str) -> None:
-        if "${" not in node.value:
+        if self._environment is None or "${" not in node.value:
             return
         with self._problems.gathered():
             node.value = expand(node.value, self._environment, path)

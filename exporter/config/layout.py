@@ -7,6 +7,7 @@ from exporter.config import checks, kinds, quantities
 from exporter.config.checks import Readers
 from exporter.config.sections import Key, ListOf, Section
 from exporter.domain.settings import (
+    ApiAccess,
     AttributionSettings,
     BucketSettings,
     BudgetSettings,
@@ -18,6 +19,7 @@ from exporter.domain.settings import (
     PolicyName,
     PowerSettings,
     PowerSourceName,
+    ProbeAccess,
     ProxyName,
     RequestSettings,
     ScoringSettings,
@@ -25,6 +27,7 @@ from exporter.domain.settings import (
     Settings,
     StartAt,
     TenantSettings,
+    WebSettings,
 )
 
 ABOUT = ("engine", "dtype", "parallelism")
@@ -196,12 +199,36 @@ KUBERNETES = Section(
 )
 
 
+WEB = Section(
+    WebSettings,
+    (
+        Key(
+            "config_file",
+            _optional("a file", "everybody may ask"),
+            "TLS, clients' certificates and passwords in Prometheus' own format (see SECURITY.md), read again when it "
+            "changes",
+        ),
+        Key(
+            "api",
+            kinds.choice(get_args(ApiAccess)),
+            "`recent`: `/api/v1/requests` lists recent requests with their ids; `off`: none is told of there",
+        ),
+        Key(
+            "probes",
+            kinds.choice(get_args(ProbeAccess)),
+            "`open`: `/-/healthy` and `/-/ready` need neither password nor client certificate; `closed`: as all else",
+        ),
+    ),
+)
+
+
 def layout(readers: Readers) -> Section:
     """The whole file, for these request readers."""
     return Section(
         Settings,
         (
             Key("listen", quantities.address(), "where `/metrics` is served; port 0 takes a free one"),
+            Key("web", WEB, "who may ask, and what they are told"),
             Key("power", POWER, "where power comes from"),
             Key("servers", ListOf(_server(readers)), "the inference servers on this machine"),
             Key("attribution", ATTRIBUTION, "how energy is shared among requests"),
@@ -213,7 +240,6 @@ def layout(readers: Readers) -> Section:
             Key("carbon", CARBON, "by what joules become grams of carbon dioxide: configured, so modelled"),
             Key("state_dir", _STATE_DIR, "where books, baselines and log offsets are kept across restarts"),
         ),
-        later=frozenset({"web"}),
         checks=(
             checks.names_are_unique,
             checks.standard_input_is_read_once,

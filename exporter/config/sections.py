@@ -39,14 +39,12 @@ class Section:
 
     Attributes:
         builds: the dataclass that it is read into.
-        later: keys of a coming release, refused as such.
         rest: the field that takes every other key as it stands; empty where there must be none.
         checks: what must hold between its values.
     """
 
     builds: type[Any]
     keys: Sequence[Key]
-    later: frozenset[str] = frozenset()
     rest: str = ""
     checks: Sequence[Check] = ()
 
@@ -84,8 +82,6 @@ class Section:
         return {}
 
     def _refusal(self, name: Any, names: Sequence[str]) -> str:
-        if name in self.later:
-            return "is not in this release"
         return f"is an unknown key{suggestion(name, names) or f'; known here are {self._names()}'}"
 
     def _names(self) -> str:

@@ -9,6 +9,8 @@ PolicyName = Literal["time", "tokens", "steps"]
 ProxyName = Literal["time", "affine_time", "time_share", "tokens", "step_model", "peak"]
 IdleRule = Literal["active", "exclude"]
 StartAt = Literal["end", "beginning"]
+ApiAccess = Literal["off", "recent"]
+ProbeAccess = Literal["open", "closed"]
 
 TOLD_OVER_HTTP = frozenset({"proxy", "otlp", "push"})
 """Sources that need no log: requests pass through us, or are told to us."""
@@ -226,11 +228,26 @@ class ListenAddress:
 
 
 @dataclass(frozen=True, slots=True)
+class WebSettings:
+    """Who may ask us what.
+
+    Attributes:
+        config_file: TLS, clients' certificates and passwords, as Prometheus' exporters have them. None: everybody may.
+        api: whether single requests are told of. probes: whether a probe needs what everything else needs.
+    """
+
+    config_file: str | None = None
+    api: ApiAccess = "recent"
+    probes: ProbeAccess = "open"
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All of it. `state_dir` None keeps nothing across restarts."""
 
     servers: tuple[ServerSettings, ...] = ()
     listen: ListenAddress = ListenAddress()
+    web: WebSettings = WebSettings()
     power: PowerSettings = PowerSettings()
     attribution: AttributionSettings = AttributionSettings()
     proxies: tuple[ProxyName, ...] = get_args(ProxyName)

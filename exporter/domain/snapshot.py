@@ -320,6 +320,27 @@ class GaugeView:
     failures: Mapping[GaugeFailure, int]
 
 
+Refused = Literal[
+    "no_password", "wrong_password", "no_certificate", "other_certificate", "rate_limit", "too_many_passwords"
+]
+"""Why somebody was not let in."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebView:
+    """Who may ask us, where a web configuration file says so.
+
+    Attributes:
+        good: what stands in it now is in force; if not, what stood there before is.
+        certificate_ends: when our certificate ceases to hold, in seconds since the Unix epoch; None if unknown.
+        refused: requests that were not let in, by reason.
+    """
+
+    good: bool
+    certificate_ends: float | None = None
+    refused: Mapping[Refused, int] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class Health:
     """The exporter's own state, beside the data and never mixed with it.
@@ -329,6 +350,7 @@ class Health:
         clock_steps: times somebody set the wall clock. checkpoint_failures: times the state could not be saved.
         recording_failures: recordings that ended because they could not be written.
         faults: exceptions caught by the supervisor, by stage: each one a bug.
+        web: None where everybody may ask us.
     """
 
     version: str
@@ -342,6 +364,7 @@ class Health:
     faults: Mapping[str, int] = field(default_factory=dict)
     recording_failures: int = 0
     gauges: tuple[GaugeView, ...] = ()
+    web: WebView | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -568,6 +568,27 @@ RECORDING_FAILURES = Family(
     (),
     "The exporter itself",
 )
+WEB_GOOD = Family(
+    "llm_energy_exporter_web_config_last_reload_successful",
+    "gauge",
+    "1: what stands in web.config_file, and in the certificates it names, is in force; 0: what stood there before is.",
+    (),
+    "The exporter itself",
+)
+WEB_CERTIFICATE = Family(
+    "llm_energy_exporter_web_certificate_expiry_timestamp_seconds",
+    "gauge",
+    "When the exporter's own TLS certificate ceases to hold, in seconds since the Unix epoch.",
+    (),
+    "The exporter itself",
+)
+WEB_REFUSALS = Family(
+    "llm_energy_exporter_web_refusals_total",
+    "counter",
+    "Requests to the exporter that were not let in, by reason.",
+    ("reason",),
+    "The exporter itself",
+)
 FAULTS = Family(
     "llm_energy_exporter_faults_total",
     "counter",
@@ -648,6 +669,9 @@ CATALOGUE = (
     CLOCK_STEPS,
     CHECKPOINT_FAILURES,
     RECORDING_FAILURES,
+    WEB_GOOD,
+    WEB_CERTIFICATE,
+    WEB_REFUSALS,
     FAULTS,
 )
 """In the order of the page."""

@@ -24,6 +24,7 @@ from exporter.domain.snapshot import (
     Phase,
     ProxyView,
     Published,
+    Refused,
     ScoreName,
     ScoreView,
     ServerView,
@@ -40,6 +41,7 @@ _PHASES = get_args(Phase)
 _DIRECTIONS = get_args(Direction)
 _GAUGE_FAILURES = get_args(GaugeFailure)
 _SCORES = get_args(ScoreName)
+_REFUSALS = get_args(Refused)
 _BOUNDED_LABELS = ("model", "proxy", "tenant")
 
 _Key = TypeVar("_Key", bound=str)
@@ -220,6 +222,10 @@ def _self(snapshot: Snapshot, health: Health) -> Iterator[_Sample]:
     yield c.CLOCK_STEPS, (), health.clock_steps
     yield c.CHECKPOINT_FAILURES, (), health.checkpoint_failures
     yield c.RECORDING_FAILURES, (), health.recording_failures
+    if health.web is not None:
+        yield c.WEB_GOOD, (), float(health.web.good)
+        yield c.WEB_CERTIFICATE, (), health.web.certificate_ends
+        yield from _each(c.WEB_REFUSALS, (), health.web.refused, _REFUSALS)
     yield from _each(c.FAULTS, (), health.faults)
 
 

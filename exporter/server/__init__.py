@@ -1,7 +1,8 @@
 """HTTP: reads snapshots; what is told to us goes into inboxes."""
 
+from exporter.server.access import Doors, InForce
 from exporter.server.application import build
 from exporter.server.intake import Intakes, OtlpIntake, PushIntake
 from exporter.server.listening import serve
 
-__all__ = ["Intakes", "OtlpIntake", "PushIntake", "build", "serve"]
+__all__ = ["Doors", "InForce", "Intakes", "OtlpIntake", "PushIntake", "build", "serve"]

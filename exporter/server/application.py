@@ -10,6 +10,7 @@ from collections.abc import Callable
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
+from exporter.domain.settings import ApiAccess
 from exporter.domain.snapshot import Published
 from exporter.metrics.accept import qualities
 from exporter.metrics.exposition import render
@@ -30,12 +31,14 @@ _HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer
 _PAGE_HEADERS = {"Content-Security-Policy": CONTENT_SECURITY_POLICY, "X-Frame-Options": "DENY"}
 
 
-def build(
+def build(  # noqa: PLR0913 - what the pages are made of, and how
     published: Callable[[], Published],
     ready: Callable[[], bool],
     fault: Callable[[str], None] = lambda _stage: None,
     calibrations: Callable[[], ByServer] = dict,
     intakes: Intakes | None = None,
+    *,
+    api: ApiAccess = "recent",
 ) -> web.Application:
     """The application.
 
@@ -45,6 +48,7 @@ def build(
         fault: called with `server` when an answer could not be made: a bug, to be counted.
         calibrations: those that could be made now.
         intakes: the servers that are told of over HTTP.
+        api: whether single requests are told of.
     """
     pages = _Pages(published, ready, calibrations)
     app = web.Application(middlewares=[_guard(fault)])
@@ -52,8 +56,9 @@ def build(
     app.router.add_get("/metrics", pages.metrics)
     app.router.add_get("/-/healthy", pages.healthy)
     app.router.add_get("/-/ready", pages.ready)
-    app.router.add_get("/api/v1/requests", pages.requests)
-    app.router.add_get("/api/v1/requests/{id:.+}", pages.receipt)  # an id may hold a slash
+    app.router.add_get("/api/v1/requests", pages.requests if api == "recent" else _api_is_off)
+    one = pages.receipt if api == "recent" else _api_is_off
+    app.router.add_get("/api/v1/requests/{id:.+}", one)  # an id may hold a slash
     app.router.add_get("/api/v1/proxy", pages.proxies)
     app.router.add_get(CALIBRATION_PATH, pages.calibration)
     add_traces(app.router, intakes)
@@ -111,6 +116,10 @@ class _Pages:
             problem = f"{len(found)} calibrations fit: choose one of {CALIBRATION_PATH} by ?server=...&model=...\n"
             return web.Response(status=404 if not found else 400, text=problem)
         return web.Response(text=to_json(found[0]), content_type="application/json")
+
+
+async def _api_is_off(_request: web.Request) -> web.Response:
+    return web.Response(status=404, text="no single request is told of here: `web.api` is `off` in the configuration\n")
 
 
 def _header(request: web.Request, name: str) -> str:

@@ -70,11 +70,6 @@ def test_the_time_zone_is_shown_to_the_reader_too() -> None:
     assert str(raised.value) == "servers[0].requests.timezone: UTC is not for this log"
 
 
-@pytest.mark.parametrize("key", ["web"])
-def test_keys_of_a_coming_release_are_refused_as_such(key: str) -> None:
-    assert refusal(f"{key}: {{}}") == f"{key}: is not in this release"
-
-
 def test_the_metrics_of_a_server_are_at_a_url() -> None:
     said = refusal(server("{source: vllm}", metrics_url="127.0.0.1:8000/metrics"))
     assert said == "servers[0].metrics_url: must be an http:// or https:// URL, not '127.0.0.1:8000/metrics'"

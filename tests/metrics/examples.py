@@ -26,6 +26,7 @@ from exporter.domain.snapshot import (
     SettledRequest,
     Snapshot,
     SourceView,
+    WebView,
 )
 from exporter.domain.units import Instant, Joules, Watts
 from exporter.proxy.scoring.scores import RATIO_BOUNDS
@@ -176,6 +177,7 @@ def health() -> Health:
         logs=(log_view(),),
         faults={},
         gauges=(GaugeView("chat", 17_280, {"unreachable": 2}),),
+        web=WebView(good=True, certificate_ends=AT + 7_776_000.0, refused={"wrong_password": 3}),
     )
 
 
