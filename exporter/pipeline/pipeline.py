@@ -152,7 +152,7 @@ class Pipeline:
     def _prices(self, group: Group, first: int, held: Floats) -> Floats:
         """Each lane's own policy, if every one of the group is sure of itself; else equal time for all."""
         servers = [self.servers[name] for name in group.lanes]
-        sure = not any(server.policy.doubt() for server in servers)
+        sure = not any(server.doubt() for server in servers)
         policies: list[AttributionPolicy] = [server.policy if sure else TimePolicy() for server in servers]
         for server in servers:
             server.in_force = self.settings.attribution.policy if sure else "time"

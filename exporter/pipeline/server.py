@@ -94,6 +94,15 @@ class Server:
         counts = self.gauges.counts_tokens
         return self.gauges.token_rates(first, stop, self._whole.attribution.slice_seconds) if counts else None
 
+    def doubt(self) -> str:
+        """Why the policy cannot be used yet; empty when it can.
+
+        To share by tokens one must know whose they were: the server's own counters know only how many.
+        """
+        if self._whole.attribution.policy == "tokens" and self.gauges.counts_tokens:
+            return "the request log has no token counts, and the server's counters do not say whose they are"
+        return self.policy.doubt()
+
     def learn(self, watermark: float) -> None:
         """Let the policy learn from what is known for good."""
         complete = self.requests.complete_until(watermark)
@@ -223,7 +232,7 @@ class Server:
             wanted_policy=wanted,
             policy_reason=""
             if self.in_force == wanted
-            else self.policy.doubt() or "another server on its devices doubts",
+            else self.doubt() or "another server on its devices doubts",
             tenants=self.tenants.view(),
             coefficients=coefficients(self.policy),
         )

@@ -176,6 +176,14 @@ def test_counters_make_steps_trustworthy_where_the_log_has_no_tokens() -> None:
     assert all(one.output_tokens is None and one.prompt_tokens is None for one in steps.settled)
 
 
+def test_to_share_by_tokens_one_must_know_whose_they_are() -> None:
+    blind = Sight(tokens=False)
+    shared = outcome(8.0, gauge=True, policy="tokens", sight=blind)
+    (server,) = shared.snapshot.servers
+    assert (server.policy, server.wanted_policy) == ("time", "tokens")
+    assert "do not say whose they are" in server.policy_reason
+
+
 def test_tokens_of_the_server_are_given_out_whole() -> None:
     run = run_of(0, 8.0, SECONDS)
     blind = Sight(tokens=False, first_token=False)
