@@ -56,6 +56,7 @@ _SPANS = (
 )
 _HEAD = 512
 _TAIL = 2_048
+_LONGEST_STAMP = 64
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _PREFIX = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{1,9}Z) +([A-Z]{4,5}) (\w+)")
@@ -144,7 +145,7 @@ class TgiReader:
         return Used(
             (
                 Completed(
-                    f"{stamp}/{inference}",  # a line that is shipped twice is the same request
+                    f"{stamp[:_LONGEST_STAMP]}/{inference}",  # a line that is shipped twice is the same request
                     start,
                     end.at,
                     end.uncertainty,
