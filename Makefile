@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 ARGS   ?=
+SERVERS ?= build/servers
 
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -16,7 +17,7 @@ section = @printf '\n== %s\n' "$(1)"
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo simulate test lint unit bench image clean
+.PHONY: help demo simulate test lint unit bench servers image clean
 
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -51,11 +52,15 @@ bench: $(MADE)/dev ## how fair and how fast it is: every program in tests/bench,
 		$(BIN)/python -m tests.bench.$$program $(ARGS) || exit 1; \
 	done
 
+servers: $(MADE)/dev $(MADE)/demo ## drive heavy servers for real: installs vLLM and others, 7 GB (SERVERS: where to)
+	@tests/e2e/servers/install $(SERVERS) "$$($(BIN)/python -c 'from exporter.demo.inference import find_inference; print(find_inference().model)')"
+	@SERVERS=$(SERVERS) $(BIN)/python -m pytest -m opt_in $(ARGS)
+
 image: ## build the image with buildah and run it: non-root, read-only (needs root and Debian's tools)
 	@tests/image/build-and-run
 
 clean: ## forget the virtual environment and the caches
-	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build/servers .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(MADE)/venv:
 	$(call section,virtual environment)

@@ -64,11 +64,11 @@ class RunningExporter:
 
 
 @contextmanager
-def running_exporter(config: Mapping[str, Any], folder: Path) -> Iterator[RunningExporter]:
-    """Starts `llm-energy-exporter run` in `folder` and yields it when it is ready."""
+def running_exporter(config: Mapping[str, Any], folder: Path, address: str | None = None) -> Iterator[RunningExporter]:
+    """Starts `llm-energy-exporter run` in `folder`, at a free port without `address`; yields it when it is ready."""
     file = folder / "config.yaml"
     file.write_text(yaml.safe_dump(dict(config)))
-    address, errors = f"127.0.0.1:{free_port()}", folder / "stderr"
+    address, errors = address or f"127.0.0.1:{free_port()}", folder / "stderr"
     command = [sys.executable, "-m", "exporter", "run", "--config", str(file), "--listen", address]
     with errors.open("wb") as log, subprocess.Popen(command, cwd=folder, stderr=log, env=_environment()) as process:
         exporter = RunningExporter(f"http://{address}", process, errors)
