@@ -213,13 +213,18 @@ def _unattributed() -> Alert:
 def _gauge() -> Alert:
     server = 'sum without (view) (avg_over_time(llm_running_requests{view="server"}[15m]))'
     told = 'sum without (view) (avg_over_time(llm_running_requests{view="log"}[15m]))'
+    much = f"(2 + 0.25 * {server})"
     settled = "sum without (model) (rate(llm_request_duration_seconds_sum[15m]))"
     return Alert(
         "LLMEnergyGaugeDisagrees",
         f"""
-        abs({server} - {told}) > (2 + 0.25 * {server})
-        unless
-        abs({server} - {settled}) <= (2 + 0.25 * {server})
+        {told} - {server} > {much}
+        or
+        (
+          {server} - {told} > {much}
+          unless
+          abs({server} - {settled}) <= {much}
+        )
         """,
         "15m",
         "warning",

@@ -26,6 +26,7 @@ _ALLOWED = "budget_per:llm_energy_budget_watts:sum"
 _WINDOW = "budget_per:llm_energy_budget_window_seconds:max"
 _BURN = "budget_per:llm_energy_budget_burn:ratio_rate"
 _SPENT = "budget_per:llm_energy_budget_spent:ratio"
+_PROJECTED = "budget_per:llm_energy_budget_projected:ratio"
 _CAPACITY = "budget_per:llm_device_power_watts:sum"
 
 _LEAST_OVER = 5
@@ -57,19 +58,25 @@ BURNS = (
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A length of which the rules know what was spent in it. The next `ahead_seconds` are foretold from `history`."""
+    """A length of which the rules know what was spent in it.
+
+    Attributes:
+        ahead, rest: a sixth of it, for which is foretold what will have been spent, and the other five.
+        recent: how much of the latest past is taken to go on.
+    """
 
     name: str
     seconds: int
-    history: str
-    ahead_seconds: int
+    ahead: str
+    rest: str
+    recent: str
 
 
 WINDOWS = (
-    Window("1h", 3_600, "15m", 600),
-    Window("1d", 86_400, "1h", 14_400),
-    Window("7d", 604_800, "7h", 100_800),
-    Window("30d", 2_592_000, "30h", 432_000),
+    Window("1h", 3_600, "10m", "50m", "15m"),
+    Window("1d", 86_400, "4h", "20h", "1h"),
+    Window("7d", 604_800, "28h", "140h", "6h"),
+    Window("30d", 2_592_000, "5d", "25d", "1d"),
 )
 
 
@@ -90,6 +97,7 @@ def budget_recordings(interval: int = INTERVAL_SECONDS) -> tuple[Group, ...]:
                 Recording(f"{_BURN}5m", f"{_CONSUMED} / ({_ALLOWED} > 0)"),
                 *(Recording(f"{_BURN}{length}", f"avg_over_time({_BURN}5m[{length}])") for length in ("1h", "6h")),
                 Recording(_SPENT, "or\n".join(_spent(window, interval) for window in WINDOWS)),
+                Recording(_PROJECTED, "or\n".join(_projection(window, interval) for window in WINDOWS)),
             ),
         ),
     )
@@ -118,10 +126,24 @@ def _capacity() -> str:
 
 def _spent(window: Window, interval: int) -> str:
     return (
-        f"sum_over_time({_CONSUMED}[{window.name}]) * {interval}\n"
-        f"/ (avg_over_time({_ALLOWED}[{window.name}]) * {window.seconds})\n"
+        f"sum_over_time({_CONSUMED}[{window.name}]) * {interval} / {_may_spend(window)}\n"
         f"and {_WINDOW} == {window.seconds}\n"
     )
+
+
+def _projection(window: Window, interval: int) -> str:
+    """What is spent now and what will be in a sixth of the window, less what will have left the window by then."""
+    leaving = f"sum_over_time({_CONSUMED}[{window.ahead}] offset {window.rest}) * {interval} / {_may_spend(window)}"
+    return (
+        f"{_SPENT} + avg_over_time({_BURN}5m[{window.recent}]) / 6\n"
+        f"- ({leaving} or 0 * {_SPENT})\n"
+        f"and {_WINDOW} == {window.seconds}\n"
+    )
+
+
+def _may_spend(window: Window) -> str:
+    """Joules that the window allows: of a fleet that changed its size, as a mean over it."""
+    return f"(avg_over_time({_ALLOWED}[{window.name}]) * {window.seconds})"
 
 
 def budget_alerts(interval: int = INTERVAL_SECONDS) -> tuple[Group, ...]:
@@ -147,8 +169,8 @@ def _objective(burn: Burn, interval: int) -> Alert:
         burn.severity,
         "Too many requests take more energy than budget {{ $labels.budget }} allows each of them",
         f"""{{{{ $value | humanizePercentage }}}} of the requests that budget {{{{ $labels.budget }}}} covers took more
-        than its joules in the last {burn.long}, and the last {burn.short} are no better. At that rate at least {burn.used} of
-        what may be over in 30 days is used up every {burn.long}.""",
+        than its joules in the last {burn.long}, and the last {burn.short} are no better. At that rate
+        at least {burn.used} of what may be over in 30 days is used up every {burn.long}.""",
         {"long_window": burn.long, "short_window": burn.short},
     )
 
@@ -172,14 +194,9 @@ def _pace() -> Alert:
 
 
 def _projected() -> Alert:
-    rows = "or\n".join(
-        f"predict_linear({_SPENT}[{window.history}], {window.ahead_seconds}) > 1\n"
-        f"and {_SPENT} <= 1 and {_WINDOW} == {window.seconds}\n"
-        for window in WINDOWS
-    )
     return Alert(
         "LLMEnergyBudgetProjectedExhaustion",
-        rows,
+        f"{_PROJECTED} > 1 and {_SPENT} <= 1",
         "5m",
         "warning",
         "Energy budget {{ $labels.budget }} will soon be used up",
