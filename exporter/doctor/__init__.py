@@ -5,7 +5,7 @@
     servers    each log is looked for, and its end read by the real reader, and by the others where that one is lost
     estimates  which servers are estimated rather than metered, and from what
     state      whether the books can be kept
-    listening  whether the port can be had
+    listening  whether the port can be had, and who may ask there
 
 Each is a module that returns findings, frozen values; `rendering` alone turns them into text. Nothing here changes
 anything: no file is created, no device set, and nothing that a log says is shown.
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from exporter.clock import SystemClock
-from exporter.doctor import estimates, listening, machine, power, rendering, servers, state
+from exporter.doctor import estimates, listening, machine, power, rendering, servers, state, web
 from exporter.doctor.finding import Finding
 from exporter.domain.settings import Settings
 
@@ -44,4 +44,4 @@ def examine(settings: Settings, clock: SystemClock) -> Iterator[tuple[Finding, .
     logs = servers.examine(settings.servers, metering.devices, now, settings.listen)
     yield (*logs, *(estimates.examine(settings, metering.devices, now) if metering.works else ()))
     yield state.examine(settings.state_dir)
-    yield listening.examine(settings.listen)
+    yield (*listening.examine(settings.listen), *web.examine(settings.web, settings.listen, now))

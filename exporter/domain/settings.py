@@ -247,7 +247,6 @@ class Settings:
 
     servers: tuple[ServerSettings, ...] = ()
     listen: ListenAddress = ListenAddress()
-    web: WebSettings = WebSettings()
     power: PowerSettings = PowerSettings()
     attribution: AttributionSettings = AttributionSettings()
     proxies: tuple[ProxyName, ...] = get_args(ProxyName)
@@ -257,3 +256,4 @@ class Settings:
     budgets: tuple[BudgetSettings, ...] = ()
     carbon: CarbonSettings = CarbonSettings()
     state_dir: str | None = None
+    web: WebSettings = WebSettings()
