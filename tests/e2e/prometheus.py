@@ -3,7 +3,7 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,8 @@ import yaml
 from tests.e2e.web import answers, free_port, get, wait_until
 
 READY_SECONDS = 60.0
+
+_PLAINLY: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -53,10 +55,15 @@ def find_prometheus() -> str | None:
 
 
 @contextmanager
-def running_prometheus(program: str, exporter_url: str, folder: Path) -> Iterator[Prometheus]:
-    """Starts Prometheus with its data in `folder`, scraping `exporter_url`; yields it when it is ready."""
+def running_prometheus(
+    program: str, exporter_url: str, folder: Path, scrape: Mapping[str, Any] = _PLAINLY
+) -> Iterator[Prometheus]:
+    """Starts Prometheus with its data in `folder`, scraping `exporter_url`; yields it when it is ready.
+
+    `scrape`: more of its scrape configuration, such as TLS and a password.
+    """
     file, address = folder / "prometheus.yml", f"127.0.0.1:{free_port()}"
-    file.write_text(yaml.safe_dump(_config(urlsplit(exporter_url).netloc)))
+    file.write_text(yaml.safe_dump(_config(urlsplit(exporter_url).netloc, scrape)))
     command = [
         program,
         f"--config.file={file}",
@@ -74,11 +81,11 @@ def running_prometheus(program: str, exporter_url: str, folder: Path) -> Iterato
             process.terminate()
 
 
-def _config(target: str) -> dict[str, Any]:
+def _config(target: str, scrape: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
         "storage": {"exemplars": {"max_exemplars": 1000}},
-        "scrape_configs": [{"job_name": "exporter", "static_configs": [{"targets": [target]}]}],
+        "scrape_configs": [{"job_name": "exporter", "static_configs": [{"targets": [target]}], **scrape}],
     }
 
 
