@@ -3,13 +3,14 @@
 import argparse
 import json
 import sys
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
-from urllib.parse import urlencode
-from urllib.request import urlopen
+from urllib.parse import unquote_to_bytes, urlencode
+from urllib.request import Request, urlopen
 
 from exporter.calibrate.files import write_whole
 from exporter.domain.errors import CalibrationError, ExporterError, StateError, UsageError
@@ -63,15 +64,16 @@ def choose(found: ByServer, server: str | None, model: str | None) -> Calibratio
 
 
 def from_url(url: str) -> ByServer:
-    """All calibrations of a running exporter.
+    """All calibrations of a running exporter. A name and a password may stand in its URL; no error repeats them.
 
     Raises:
         ExporterError: it cannot be asked, or does not answer as an exporter does.
     """
-    listed = _listed(_get(url, _PATH), url)
+    url, headers = _apart(url)
+    listed = _listed(_get(url, _PATH, headers), url)
     found: dict[str, list[Calibration]] = {}
     for server, model in listed:
-        text = _get(url, f"{_PATH}?{urlencode({'server': server, 'model': model}, errors='replace')}")
+        text = _get(url, f"{_PATH}?{urlencode({'server': server, 'model': model}, errors='replace')}", headers)
         found.setdefault(server, []).append(from_json(text))
     return found
 
@@ -84,19 +86,35 @@ def _listed(text: str, url: str) -> list[tuple[str, str]]:
         raise ExporterError(f"{url}{_PATH}: this is no answer of llm-energy-exporter; is the address right?") from None
 
 
-def _get(url: str, path: str) -> str:
+def _apart(url: str) -> tuple[str, Mapping[str, str]]:
+    """The URL without `NAME:PASSWORD@`, and the header that shows them instead."""
     if not url.startswith(("http://", "https://")):
         raise UsageError(f"--url {url}: must begin with http:// or https://")
+    scheme, _, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    shown, at, host = authority.rpartition("@")
+    headers = {"Authorization": "Basic " + b64encode(unquote_to_bytes(shown)).decode("ascii")} if at else {}
+    return f"{scheme}://{host}{slash}{path}", headers
+
+
+def _get(url: str, path: str, headers: Mapping[str, str]) -> str:
     where = url.rstrip("/") + path
     try:
-        with urlopen(where, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310 - the scheme was looked at
+        request = Request(where)  # noqa: S310 - the scheme was looked at
+        for name, value in headers.items():
+            request.add_unredirected_header(name, value)
+        with urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310 - the scheme was looked at
             content: bytes = answer.read(_LARGEST_BYTES)
     except HTTPError as error:
-        raise ExporterError(f"{where}: answered {error.code} {error.reason}; is this llm-energy-exporter?") from error
+        raise ExporterError(f"{where}: answered {error.code} {error.reason}; {_meaning(error.code)}") from error
     except (URLError, HTTPException, OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
         raise ExporterError(f"{where}: cannot be asked ({reason}); is the exporter running there?") from error
     return content.decode("utf-8", "replace")
+
+
+def _meaning(status: int) -> str:
+    return "give --url https://NAME:PASSWORD@HOST:PORT" if status == 401 else "is this llm-energy-exporter?"
 
 
 def from_state(directory: Path) -> ByServer:

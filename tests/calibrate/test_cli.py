@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import bcrypt
 import pytest
 from aiohttp import web
 
@@ -15,7 +16,7 @@ from exporter.cli import main
 from exporter.config.calibrations import FOLDER, imported
 from exporter.proxy.calibration.calibration import Calibration, from_json, to_json
 from exporter.proxy.calibration.saved import ENTRY, pack
-from exporter.server import build
+from exporter.server import Doors, InForce, build
 from exporter.state import StateStore
 from tests.metrics.examples import published
 from tests.proxy.calibrations import CALIBRATION
@@ -39,12 +40,15 @@ def file(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def serving(calibrations: Mapping[str, Sequence[Calibration]]) -> Iterator[str]:
+def serving(calibrations: Mapping[str, Sequence[Calibration]], web_config: Path | None = None) -> Iterator[str]:
     """An exporter's server with these calibrations, in a thread of its own; yields its address."""
     loop, ready, urls = asyncio.new_event_loop(), threading.Event(), []
 
     async def serve() -> web.AppRunner:
-        runner = web.AppRunner(build(published, lambda: True, calibrations=lambda: calibrations))
+        app = build(published, lambda: True, calibrations=lambda: calibrations)
+        if web_config is not None:
+            Doors(InForce(web_config), probes_open=True).guard(app)
+        runner = web.AppRunner(app)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         urls.append(f"http://127.0.0.1:{runner.addresses[0][1]}")
@@ -102,6 +106,18 @@ def test_that_there_is_none_yet_is_said_with_what_to_do(capsys: pytest.CaptureFi
         code, _, err = run(capsys, "export", "--url", url)
     assert code == 1
     assert "Let it meter a loaded server" in err
+
+
+def test_a_password_stands_in_the_url_and_in_no_error(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    web_config = tmp_path / "web.yml"
+    hashed = bcrypt.hashpw(b"p@ss:word", bcrypt.gensalt(4)).decode()
+    web_config.write_text(f"basic_auth_users: {{alice: {hashed}}}")
+    with serving({"chat": [CALIBRATION]}, web_config) as url:
+        asked = url.replace("://", "://alice:{}@")
+        assert run(capsys, "export", "--url", asked.format("p%40ss:word"))[0] == 0
+        for wrong in (url, asked.format("hunter2")):
+            code, _, err = run(capsys, "export", "--url", wrong)
+            assert (code, "answered 401" in err, "NAME:PASSWORD@" in err, "hunter2" in err) == (1, True, True, False)
 
 
 @pytest.mark.parametrize(
