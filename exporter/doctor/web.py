@@ -52,7 +52,7 @@ def _whom(web: WebSettings, file: WebFile) -> str:
     if file.users:
         needs.append(f"a password ({words.count(len(file.users), 'user')})")
     said = f"needs {'; '.join(needs)}" if needs else "it lets everybody in"
-    return f"{said}; probes need nothing but TLS" if needs and web.probes == "open" else said
+    return f"{said}; open probes need no more than TLS, if that" if needs and web.probes == "open" else said
 
 
 def _certificate(loaded: Loaded, now: Instant) -> Finding:

@@ -1,10 +1,15 @@
 """The web configuration file: what it may say, and what is said about the rest."""
 
+import contextlib
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from exporter.config.webfile import OLDER_SUITES, TLS13_SUITES, HttpFile, RateLimit, TlsFile, WebFile, parse
 from exporter.domain.errors import ConfigError
@@ -13,6 +18,21 @@ from tests.server.access.authority import OPENSSL, found
 
 FILE = Path("/etc/exporter/web.yml")
 HASH = "$2y$10$" + "a" * 53
+
+NAMES = (
+    *(
+        "tls_server_config",
+        "http_server_config",
+        "rate_limit",
+        "basic_auth_users",
+        "headers",
+        "http2",
+        "interval",
+        "burst",
+    ),
+    *("cert", "key", "cert_file", "key_file", "client_ca", "client_ca_file", "client_auth_type", "client_allowed_sans"),
+    *("min_version", "max_version", "cipher_suites", "curve_preferences", "prefer_server_cipher_suites"),
+)
 
 
 def read(text: str) -> WebFile:
@@ -143,6 +163,32 @@ def test_a_dollar_is_a_dollar() -> None:
 def test_a_file_that_is_no_text_is_said_to_be_none() -> None:
     with pytest.raises(ConfigError, match=r"web\.yml: is no UTF-8 text"):
         parse(b"\xff\xfe", FILE)
+
+
+_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=20)
+    | st.sampled_from([HASH, "TLS13", "1s"]),
+    lambda below: (
+        st.lists(below, max_size=3) | st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=5), below, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@given(_VALUES)
+def test_whatever_it_says_is_understood_or_refused(value: Any) -> None:
+    with contextlib.suppress(ConfigError):
+        parse(yaml.safe_dump(value).encode("utf-8", "replace"), FILE)
+
+
+@given(st.binary(max_size=200))
+def test_whatever_bytes_it_holds_are_understood_or_refused(content: bytes) -> None:
+    with contextlib.suppress(ConfigError):
+        parse(content, FILE)
 
 
 # --- as Prometheus' own tool sees it -------------------------------------------------------------------------------

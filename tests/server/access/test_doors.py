@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from exporter.domain.settings import ProbeAccess
+from exporter.server.access.doors import _credentials
 from tests.server.access.conftest import HASH, PASSWORD, basic, listening, written
 
 RIGHT = basic("alice", PASSWORD)
@@ -66,6 +69,13 @@ async def test_a_header_beyond_measure_is_refused_and_the_next_request_is_served
         status, _, _ = await listener.get("/metrics", headers={"Authorization": "Basic " + "QUJD" * 20_000})
         assert status == 400
         assert (await listener.get("/metrics", headers=RIGHT))[0] == 200
+
+
+@given(st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=60))
+def test_no_header_is_too_strange(header: str) -> None:
+    for each in (header, f"Basic {header}", "Basic " + base64.b64encode(header.encode()).decode()):
+        shown = _credentials(each)
+        assert shown is None or b":" not in shown[0]
 
 
 @pytest.mark.parametrize(("probes", "status"), [("open", 200), ("closed", 401)])
