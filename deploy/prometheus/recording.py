@@ -48,6 +48,7 @@ def _requests(interval: int) -> tuple[Recording, ...]:
         rate("server_model_method", "llm_request_energy_joules_sum"),
         rate("server_model_method", "llm_request_energy_joules_count"),
         rate("server_model_le", "llm_request_duration_seconds_bucket"),
+        rate("server_model", "llm_request_duration_seconds_sum"),
         rate("server_model_le", "llm_request_time_to_first_token_seconds_bucket"),
         rate("server_model_outcome", "llm_requests_total"),
         rate("server_model_direction", "llm_tokens_total"),
