@@ -44,7 +44,8 @@ unit: $(MADE)/dev $(MADE)/demo ## all tests (ARGS: for pytest)
 	$(call section,programs that tests start)
 	@.ci/system-packages
 	$(call section,pytest)
-	@$(BIN)/python -m pytest $(ARGS)
+	@if [ -n "$(ARGS)" ]; then $(BIN)/python -m pytest $(ARGS); else \
+		$(BIN)/python -m pytest -n auto --dist loadfile -m "not e2e" && $(BIN)/python -m pytest -m e2e; fi
 
 bench: $(MADE)/dev ## how fair and how fast it is: every program in tests/bench, one after the other
 	@for program in $$(grep -l '^if __name__' tests/bench/*.py | xargs -n 1 basename -s .py); do \
@@ -52,7 +53,7 @@ bench: $(MADE)/dev ## how fair and how fast it is: every program in tests/bench,
 		$(BIN)/python -m tests.bench.$$program $(ARGS) || exit 1; \
 	done
 
-servers: $(MADE)/dev $(MADE)/demo ## drive heavy servers for real: installs vLLM and others, 7 GB (SERVERS: where to)
+servers: $(MADE)/dev $(MADE)/demo ## drive heavy servers for real: installs vLLM and others, 5 GB (SERVERS: where to)
 	@tests/e2e/servers/install $(SERVERS) "$$($(BIN)/python -c 'from exporter.demo.inference import find_inference; print(find_inference().model)')"
 	@SERVERS=$(SERVERS) $(BIN)/python -m pytest -m opt_in $(ARGS)
 
