@@ -32,7 +32,7 @@ _FROM_THE_CHART: Mapping[str, tuple[str, dict[str, Any]]] = {
         {"mode": "daemonset", "config": {"servers": [_chat({"source": "vllm", "kubernetes": _BY_API})]}},
     ),
     "injection": (
-        "# A sidecar for each pod here that is labelled llm-energy-exporter/sidecar and has its log in the volume llm-logs.",
+        "# A sidecar for each pod that is labelled llm-energy-exporter/sidecar and logs into its volume llm-logs.",
         {"mode": "sidecar", "config": {"servers": [_chat({"source": "vllm", "path": "/var/log/llm/*.log"})]}},
     ),
 }

@@ -6,7 +6,7 @@ A chart cannot read files outside itself, so it holds copies of the rules and of
 from pathlib import Path
 
 from deploy import manifests, readme, schema
-from deploy.places import CHART, DASHBOARDS, RULES, Written
+from deploy.places import CHART, RULES, Written, dashboards
 
 
 def written() -> Written:
@@ -16,8 +16,8 @@ def written() -> Written:
 
 def copies() -> Written:
     """Rules and dashboards, as the chart has them."""
-    rules = {CHART / "files" / "rules" / file.name: file.read_text() for file in RULES.glob("*.yml")}
-    return rules | {CHART / "dashboards" / file.name: file.read_text() for file in DASHBOARDS.glob("*.json")}
+    rules = {CHART / "files" / "rules" / file.name: file.read_text() for file in RULES}
+    return rules | {CHART / "dashboards" / file.name: file.read_text() for file in dashboards()}
 
 
 def strays() -> list[Path]:
