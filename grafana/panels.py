@@ -250,6 +250,7 @@ def table(  # noqa: PLR0913 - choices, each with a default
     width: int = 24,
     height: int = 8,
     sort: str = "",
+    nothing: str | None = None,
 ) -> Placed:
     """A row for each combination of labels, a column for each query; all as of now.
 
@@ -271,7 +272,7 @@ def table(  # noqa: PLR0913 - choices, each with a default
     overrides += [
         _override(heading, {"custom.width": _WIDTHS.get(label, LABEL_WIDTH)}) for label, heading in labels.items()
     ]
-    config = _config(Look("none", least=None), common.TableFieldOptions(), overrides)
+    config = _config(Look("none", least=None, nothing=nothing), common.TableFieldOptions(), overrides)
     placed = _placed("table", title, description, targets, options, config, width, height)
     placed.panel.transformations = [
         dash.DataTransformerConfig("merge", options={}),

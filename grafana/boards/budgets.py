@@ -88,12 +88,13 @@ def _windows() -> Row:
                 ),
                 height=8,
                 sort="Fraction spent",
+                nothing=NO_BUDGET,
             ),
             timeseries(
                 "Fraction spent",
                 "Of each budget, in its rolling window. The dashed lines are 80 % and all of it.",
                 Query(SPENT, NAME),
-                look=Look("percentunit", steps=colours.SPENT),
+                look=Look("percentunit", steps=colours.SPENT, nothing=NO_BUDGET),
                 bounds=True,
             ),
             timeseries(
@@ -101,7 +102,7 @@ def _windows() -> Row:
                 "Power charged over power allowed, in the last hour. On the dashed line, "
                 "1, a budget lasts exactly its window.",
                 Query(BURN % "1h", NAME),
-                look=Look("none", steps=((None, "green"), (1.0, "red"))),
+                look=Look("none", steps=((None, "green"), (1.0, "red")), nothing=NO_BUDGET),
                 bounds=True,
             ),
         ),
@@ -129,6 +130,7 @@ def _requests() -> Row:
                 ),
                 width=12,
                 height=9,
+                nothing=NO_BUDGET,
             ),
             timeseries(
                 "Requests above their limit, over what may be",
@@ -136,7 +138,7 @@ def _requests() -> Row:
                 "once: 14.4 over 1 h and 5 min, 6 over 6 h and 30 min, 3 over a day, 1 over three days.",
                 Query(f"{OVER % '5m'} / {MAY_FAIL}", "{{budget}}, 5 min"),
                 Query(f"{OVER % '1h'} / {MAY_FAIL}", "{{budget}}, 1 h"),
-                look=Look("none", steps=((None, "green"), (1.0, "red"))),
+                look=Look("none", steps=((None, "green"), (1.0, "red")), nothing=NO_BUDGET),
                 bounds=True,
                 height=9,
             ),

@@ -135,7 +135,13 @@ def _errors() -> Row:
                 "How far recent errors have left their own history, in standard deviations, held against shares, of "
                 "which there are most. Beyond 3 something changed: the load, the engine, a clock limit.",
                 Query(f"max by (proxy) (llm_time_proxy_drift{{{MODEL}, ground='request'}})", "{{proxy}}"),
-                look=Look("none", least=None, colours=colours.PROXIES, steps=((None, "green"), (3.0, "red"))),
+                look=Look(
+                    "none",
+                    nothing="not known yet",
+                    least=None,
+                    colours=colours.PROXIES,
+                    steps=((None, "green"), (3.0, "red")),
+                ),
                 width=8,
                 bounds=True,
             ),

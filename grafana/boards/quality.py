@@ -242,14 +242,14 @@ def _exporter() -> Row:
         (
             timeseries(
                 "CPU",
-                "Of one core, user and system.",
+                "Of one core, user and system, each exporter.",
                 Query(rate(f"{EXPORTER}process_cpu_seconds_total", "instance"), "{{instance}}"),
                 look=Look("percentunit"),
                 width=6,
             ),
             timeseries(
                 "Memory",
-                "Resident.",
+                "Resident memory of each exporter.",
                 Query(total(f"{EXPORTER}process_resident_memory_bytes", "instance"), "{{instance}}"),
                 look=Look("bytes"),
                 width=6,

@@ -167,7 +167,7 @@ def _kinds() -> Row:
                 "Energy of settled requests a second, by whom it is billed to; the ten largest. Empty where no "
                 "tenant is configured or told.",
                 Query(f"topk(10, {rate('llm_tenant_energy_joules_total', 'tenant', SERVER)})", "{{tenant}}"),
-                look=Look("watt"),
+                look=Look("watt", nothing="no tenants"),
                 stacked=True,
                 width=8,
             ),
