@@ -22,7 +22,7 @@ from exporter.domain.lines import Line
 from exporter.domain.units import Instant
 from exporter.requests.arrival.envelope import EnvelopeDecoder
 from exporter.requests.arrival.splitting import LineSplitter
-from exporter.requests.counting import Counting
+from exporter.requests.parts.counting import Counting
 from exporter.requests.reader import RequestReader
 from exporter.requests.registry import READERS
 

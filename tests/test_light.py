@@ -49,5 +49,5 @@ def test_checking_a_readers_options_loads_no_other_reader() -> None:
 
 def test_spans_in_json_are_read_without_protobuf() -> None:
     modules = loaded_by("from exporter.requests.registry import READERS; READERS['otlp'].build({}, None)")
-    assert "exporter.requests.otlp" in modules
+    assert "exporter.requests.posted.otlp" in modules
     assert not any(name.startswith("google.protobuf") for name in modules)

@@ -14,8 +14,8 @@ from exporter.domain.units import Instant, later
 from exporter.requests.arrival.envelope import EnvelopeDecoder
 from exporter.requests.arrival.naming import open_to_read
 from exporter.requests.arrival.splitting import LineSplitter
-from exporter.requests.counting import Counting
-from exporter.requests.profiles import PROFILES
+from exporter.requests.fronts.profiles import PROFILES
+from exporter.requests.parts.counting import Counting
 from exporter.requests.reader import RequestReader
 from exporter.requests.registry import READERS, ReaderKind
 

@@ -9,7 +9,7 @@ from exporter.doctor import listening
 from exporter.doctor.finding import Finding, Verdict
 from exporter.domain.errors import ConfigError
 from exporter.domain.settings import ListenAddress, RequestSettings
-from exporter.requests.proxied import ProxyOptions, check
+from exporter.requests.posted.proxied import ProxyOptions, check
 
 _TIMEOUT_SECONDS = 3.0
 

@@ -11,8 +11,8 @@ from exporter.feeds.feed import Feed
 from exporter.feeds.inbox import Inbox
 from exporter.feeds.joined import JoinedFeed
 from exporter.feeds.logs import LogFeed
-from exporter.requests import otlp, proxied, push
 from exporter.requests.arrival.opening import open_arrival
+from exporter.requests.posted import otlp, proxied, push
 from exporter.requests.registry import READERS
 
 

@@ -19,7 +19,7 @@ from exporter.gateway.asked import model_asked
 from exporter.gateway.bill import Bill
 from exporter.gateway.naming import Trace, UniqueIds, new_id, tenant_of, trace_of, valid_id
 from exporter.gateway.reading import Reading, Trust, Unread, reading_for
-from exporter.requests.proxied import ProxyOptions
+from exporter.requests.posted.proxied import ProxyOptions
 
 log = logging.getLogger(__name__)
 

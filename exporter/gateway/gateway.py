@@ -11,7 +11,7 @@ from exporter.gateway.accounting import Accountant, Estimate, Fault, Now
 from exporter.gateway.relay import Relay
 from exporter.gateway.upstream import LONGEST_HEADER, LONGEST_LINE, Upstream
 from exporter.listening import listen
-from exporter.requests.proxied import ProxyOptions
+from exporter.requests.posted.proxied import ProxyOptions
 
 GRACE_SECONDS = 5.0
 """How long answers may go on after we were asked to stop."""
@@ -59,7 +59,7 @@ async def open_gateway(  # noqa: PLR0913 - it is where everything meets
 
     Args:
         server: its name.
-        options: what `exporter.requests.proxied.check` made of the source's options.
+        options: what `exporter.requests.posted.proxied.check` made of the source's options.
         tenant: by what requests are told apart for the bill.
         inbox: where requests are told.
         now: the exporter's clock.

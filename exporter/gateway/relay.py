@@ -22,7 +22,7 @@ from exporter.gateway.reading import WHOLE_BYTES
 from exporter.gateway.sent import ClientError, SentBody, target_of
 from exporter.gateway.upstream import Request, Upstream, UpstreamError
 from exporter.gateway.websocket import relay_websocket
-from exporter.requests.proxied import ProxyOptions
+from exporter.requests.posted.proxied import ProxyOptions
 
 log = logging.getLogger(__name__)
 

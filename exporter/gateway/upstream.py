@@ -17,7 +17,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from exporter.domain.errors import ConfigError
-from exporter.requests.proxied import ProxyOptions
+from exporter.requests.posted.proxied import ProxyOptions
 
 KEPT_SECONDS = 4.0
 LONGEST_HEADER = 1 << 16

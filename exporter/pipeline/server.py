@@ -230,9 +230,7 @@ class Server:
             },
             policy=self.in_force,
             wanted_policy=wanted,
-            policy_reason=""
-            if self.in_force == wanted
-            else self.doubt() or "another server on its devices doubts",
+            policy_reason="" if self.in_force == wanted else self.doubt() or "another server on its devices doubts",
             tenants=self.tenants.view(),
             coefficients=coefficients(self.policy),
         )

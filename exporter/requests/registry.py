@@ -36,7 +36,7 @@ class SourceKind:
 
     Attributes:
         name: the configuration's `source`.
-        module: its file in this folder.
+        module: its file, from this folder on.
     """
 
     name: str
@@ -89,9 +89,8 @@ class ReaderKind(SourceKind):
         return cast("Survey | None", getattr(self._loaded(), "survey", None))
 
 
-READERS: Mapping[str, ReaderKind] = {
-    name: ReaderKind(name, name)
-    for name in (
+_FOLDERS: Mapping[str, tuple[str, ...]] = {
+    "servers": (
         "vllm",
         "llamacpp",
         "sglang",
@@ -99,22 +98,22 @@ READERS: Mapping[str, ReaderKind] = {
         "lmdeploy",
         "ollama",
         "kserve",
-        "otlp",
-        "push",
         "localai",
         "llama_cpp_python",
-        "jsonl",
-        "combined",
-        "haproxy",
-        "envoy",
         "ray",
         "torchserve",
         "triton",
         "transformers",
         "litellm",
         "trtllm",
-    )
+    ),
+    "fronts": ("jsonl", "combined", "haproxy", "envoy"),
+    "posted": ("otlp", "push"),
 }
 
-SOURCES: Mapping[str, SourceKind | ReaderKind] = {**READERS, "proxy": SourceKind("proxy", "proxied")}
+READERS: Mapping[str, ReaderKind] = {
+    name: ReaderKind(name, f"{folder}.{name}") for folder, names in _FOLDERS.items() for name in names
+}
+
+SOURCES: Mapping[str, SourceKind | ReaderKind] = {**READERS, "proxy": SourceKind("proxy", "posted.proxied")}
 """Everything that can tell of requests: text, and what passes through our own reverse proxy."""

@@ -10,9 +10,9 @@ from aiohttp import web
 
 from exporter.domain.events import Ignored
 from exporter.domain.units import Instant
-from exporter.requests.push import BAD_EVENT, BAD_JSON, RefusalError, parse, parse_value
-from exporter.requests.pushed import Pushed, schema
-from exporter.requests.stamps import Moment
+from exporter.requests.parts.stamps import Moment
+from exporter.requests.posted.push import BAD_EVENT, BAD_JSON, RefusalError, parse, parse_value
+from exporter.requests.posted.pushed import Pushed, schema
 from exporter.server.bodies import BREATH, Bodies, UnreadableError, off_the_loop, refuse_browsers
 from exporter.server.intake import Intakes, PushIntake, nobody
 

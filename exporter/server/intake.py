@@ -1,7 +1,7 @@
 """Who is told of over HTTP: by spans at /v1/traces (traces), by events at /api/v1/events (events).
 
-What these mean is decided where files of them are read too (exporter/requests/otlp.py, push.py). Here they are taken
-off the wire and put into the inboxes of their servers, at once: an answer of 200 says that all of it is in there.
+What these mean is decided where files of them are read too (exporter/requests/posted/). Here they are taken off the
+wire and put into the inboxes of their servers, at once: an answer of 200 says that all of it is in there.
 Nothing is heard of a body that does not fit into an inbox as a whole, so it can be sent again.
 """
 
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from exporter.domain.units import Instant
 from exporter.feeds.inbox import Inbox
-from exporter.requests.otlp import OtlpCore
-from exporter.requests.push import PushCore
+from exporter.requests.posted.otlp import OtlpCore
+from exporter.requests.posted.push import PushCore
 
 
 @dataclass(frozen=True, slots=True)

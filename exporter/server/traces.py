@@ -10,9 +10,9 @@ from aiohttp import web
 
 from exporter.domain.events import Dropped, Heard, Used
 from exporter.domain.units import Instant
-from exporter.requests.otlp import OTHER_SERVICE, UNREADABLE, meet
-from exporter.requests.spans.nesting import Nesting
-from exporter.requests.spans.span import Span, spans_of
+from exporter.requests.posted.otlp import OTHER_SERVICE, UNREADABLE, meet
+from exporter.requests.posted.spans.nesting import Nesting
+from exporter.requests.posted.spans.span import Span, spans_of
 from exporter.server.bodies import BREATH, Bodies, UnreadableError, off_the_loop, refuse_browsers
 from exporter.server.intake import Intakes, OtlpIntake, nobody
 
@@ -128,7 +128,7 @@ def _decoded(encoding: _Encoding, body: bytes) -> tuple[list[Span], int]:
 
 def _protobuf() -> _Encoding:
     # Its library costs megabytes, which only those pay who are told of by spans.
-    from exporter.requests.spans import protobuf  # noqa: PLC0415
+    from exporter.requests.posted.spans import protobuf  # noqa: PLC0415
 
     return _Encoding(_PROTOBUF, lambda body: (protobuf.spans_of_protobuf(body), 0), protobuf.response, protobuf.status)
 

@@ -28,7 +28,7 @@ from exporter.clock import SystemClock
 from exporter.domain.settings import TenantSettings
 from exporter.feeds.inbox import Inbox
 from exporter.gateway import open_gateway
-from exporter.requests.proxied import check
+from exporter.requests.posted.proxied import check
 from tests.bench.served import EVENTS, Load, Measured, put_on, serve
 
 _POLL_SECONDS = 0.1

@@ -13,7 +13,7 @@ from exporter.domain.errors import ConfigError
 from exporter.domain.events import Dropped, Heard, Ignored, Used
 from exporter.domain.lines import Line
 from exporter.domain.units import Instant
-from exporter.requests.profiles import PROFILES
+from exporter.requests.fronts.profiles import PROFILES
 from exporter.requests.reader import RequestReader
 from exporter.requests.registry import READERS
 from tests.requests.replay import ALL_LOGS, Log, feed, live, texts

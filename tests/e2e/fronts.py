@@ -16,8 +16,8 @@ from string import Template
 from typing import Any
 from urllib.parse import urlsplit
 
-from exporter.requests import combined, haproxy
-from exporter.requests.profiles import SETUP
+from exporter.requests.fronts import combined, haproxy
+from exporter.requests.fronts.profiles import SETUP
 from tests.e2e.programs import running_program
 from tests.e2e.web import free_port
 

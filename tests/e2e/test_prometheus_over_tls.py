@@ -113,5 +113,9 @@ def test_prometheus_is_refused_with_another_password(
         exporting({"web": {"config_file": str(tmp_path / "web.yml")}}, tmp_path) as address,
         running_prometheus(prometheus_program, f"https://{address}", tmp_path, scrape) as prometheus,
     ):
-        wait_until(lambda: any("401" in target["lastError"] for target in prometheus.targets()), PATIENCE_SECONDS, "it is refused")
+        wait_until(
+            lambda: any("401" in target["lastError"] for target in prometheus.targets()),
+            PATIENCE_SECONDS,
+            "it is refused",
+        )
         assert list(prometheus.query("up").values()) == [0.0]

@@ -12,7 +12,7 @@ from exporter.domain.events import Ended, FirstToken, Started
 from exporter.domain.settings import TenantSettings
 from exporter.feeds.inbox import Inbox
 from exporter.gateway import open_gateway
-from exporter.requests.proxied import check
+from exporter.requests.posted.proxied import check
 
 pytestmark = pytest.mark.e2e
 

@@ -14,7 +14,7 @@ from exporter.domain.units import Instant
 from exporter.feeds.inbox import Inbox
 from exporter.gateway import Gateway, open_gateway
 from exporter.gateway.accounting import Estimate
-from exporter.requests.proxied import check
+from exporter.requests.posted.proxied import check
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -1,6 +1,6 @@
 import pytest
 
-from exporter.requests.access import INFERENCE_ENDPOINTS, Access, access, is_inference
+from exporter.requests.parts.access import INFERENCE_ENDPOINTS, Access, access, is_inference
 
 POST = Access("POST", "/v1/chat/completions", 200)
 

@@ -1,7 +1,7 @@
 import pytest
 
 from exporter.domain.events import Ignored
-from exporter.requests.chatter import logged, printed
+from exporter.requests.parts.chatter import logged, printed
 from tests.requests.replay import ALL_LOGS, Log, back_read, feed
 
 CATCH_ALL = {"other"}

@@ -2,7 +2,7 @@
 
 from exporter.domain.events import Completed, Counted, Ended, FirstToken, RequestEvent, ServerRestarted, Started
 from exporter.domain.units import Instant
-from exporter.requests.counting import Counting
+from exporter.requests.parts.counting import Counting
 
 AT = Instant(1.0)
 

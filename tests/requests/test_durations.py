@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.requests.durations import is_whole_seconds, nanoseconds, seconds
+from exporter.requests.parts.durations import is_whole_seconds, nanoseconds, seconds
 
 
 @pytest.mark.parametrize(

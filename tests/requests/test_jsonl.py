@@ -8,7 +8,7 @@ from exporter.domain.errors import ConfigError
 from exporter.domain.events import Completed, Dropped, Heard, Ignored, Used
 from exporter.domain.lines import Line
 from exporter.domain.units import Instant
-from exporter.requests.access import INFERENCE_ENDPOINTS
+from exporter.requests.parts.access import INFERENCE_ENDPOINTS
 from exporter.requests.registry import READERS
 
 NOW = 1795234621.0

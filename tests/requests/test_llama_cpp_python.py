@@ -6,8 +6,8 @@ import pytest
 from exporter.domain.events import Completed, Counted, Heard, Ignored, RequestEvent, Used
 from exporter.domain.lines import Line
 from exporter.domain.units import Instant
-from exporter.requests.llama_cpp_python import build
 from exporter.requests.reader import RequestReader
+from exporter.requests.servers.llama_cpp_python import build
 from tests.requests.replay import (
     LLAMA_CPP_PYTHON_LOG,
     LLAMA_CPP_PYTHON_WITHOUT_BLOCKS,

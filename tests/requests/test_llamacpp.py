@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from exporter.domain.events import Completed, Counted, Dropped, Ended, FirstToken, Heard, ServerRestarted, Started, Used
 from exporter.domain.lines import Line
 from exporter.domain.units import Instant
-from exporter.requests.llamacpp import survey
 from exporter.requests.reader import RequestReader
 from exporter.requests.registry import READERS
+from exporter.requests.servers.llamacpp import survey
 
 NOW = 1795234621.0
 HALF = 0.0625

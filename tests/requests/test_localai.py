@@ -3,7 +3,7 @@ import pytest
 from exporter.domain.events import Counted, Dropped, Heard, Ignored, Used
 from exporter.domain.lines import Line
 from exporter.domain.units import Instant
-from exporter.requests.localai import build
+from exporter.requests.servers.localai import build
 
 NOW = 1795234621.0
 PREFIX = "Mar 31 10:11:12 INFO  "

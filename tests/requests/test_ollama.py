@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from exporter.domain.events import Completed, Dropped, Heard, Ignored, Used
 from exporter.domain.lines import Line
 from exporter.domain.units import Instant
-from exporter.requests.ollama import build
 from exporter.requests.reader import RequestReader
+from exporter.requests.servers.ollama import build
 
 AT = 1795234900.0  # 2026-11-21T04:21:40Z
 NOW = AT + 86_400.0

@@ -15,9 +15,9 @@ from exporter.domain.errors import ConfigError
 from exporter.domain.events import Completed, Dropped, Heard, Ignored, Used
 from exporter.domain.lines import Line
 from exporter.domain.units import Instant
-from exporter.requests.otlp import build, core, meet
-from exporter.requests.spans.nesting import Nesting
-from exporter.requests.spans.span import KEPT, Span, spans_of
+from exporter.requests.posted.otlp import build, core, meet
+from exporter.requests.posted.spans.nesting import Nesting
+from exporter.requests.posted.spans.span import KEPT, Span, spans_of
 from tests.requests.replay import TRACES, back_read, events, feed, live, requests, truth
 
 NOW = 1795240000.0

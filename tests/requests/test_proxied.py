@@ -6,7 +6,7 @@ import pytest
 
 from exporter.domain.errors import ConfigError
 from exporter.domain.settings import ListenAddress
-from exporter.requests.proxied import check
+from exporter.requests.posted.proxied import check
 
 UPSTREAM = {"upstream": "http://127.0.0.1:8000"}
 
@@ -98,5 +98,5 @@ def test_a_password_in_the_url_is_refused_and_not_repeated() -> None:
 
 
 def test_options_are_checked_without_the_http_library() -> None:
-    program = "import sys, exporter.requests.proxied; sys.exit('aiohttp' in sys.modules)"
+    program = "import sys, exporter.requests.posted.proxied; sys.exit('aiohttp' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -15,9 +15,9 @@ from exporter.domain.errors import ConfigError
 from exporter.domain.events import Completed, Dropped, Ended, FirstToken, Heard, Ignored, RequestEvent, Started, Used
 from exporter.domain.lines import Line
 from exporter.domain.units import Instant
-from exporter.requests.push import PushCore, RefusalError, build, parse
-from exporter.requests.pushed import EventError, read_event, schema
-from exporter.requests.stamps import Moment
+from exporter.requests.parts.stamps import Moment
+from exporter.requests.posted.push import PushCore, RefusalError, build, parse
+from exporter.requests.posted.pushed import EventError, read_event, schema
 
 DOCS = Path(__file__).parents[2] / "docs"
 NOW = 1795240000.0
@@ -307,7 +307,7 @@ def test_the_schema_is_one_and_every_field_of_it_is_described() -> None:
 
 def test_the_schema_in_the_documentation_is_current() -> None:
     assert json.loads((DOCS / "events.schema.json").read_text()) == schema(), (
-        "run: python -m exporter.requests.pushed > docs/events.schema.json"
+        "run: python -m exporter.requests.posted.pushed > docs/events.schema.json"
     )
 
 

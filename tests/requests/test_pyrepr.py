@@ -4,7 +4,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.requests.pyrepr import Key, keys, number_at, string_at, strings_at
+from exporter.requests.parts.pyrepr import Key, keys, number_at, string_at, strings_at
 
 _words = st.text(st.characters(), max_size=20) | st.sampled_from(["'rid': 'x'", "rid='evil'", 'a" b', "(", "]}", "\\"])
 _values = st.recursive(

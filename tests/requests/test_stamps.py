@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from exporter.domain.errors import ConfigError
 from exporter.domain.lines import Line
 from exporter.domain.units import Instant
-from exporter.requests.stamps import (
+from exporter.requests.parts.stamps import (
     ENVELOPE_UNCERTAINTY_SECONDS,
     Stamp,
     format_stamps,

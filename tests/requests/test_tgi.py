@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from exporter.domain.events import Completed, Counted, Dropped, Heard, Ignored, Used
 from exporter.domain.lines import Line
 from exporter.domain.units import Instant
-from exporter.requests.tgi import build
+from exporter.requests.servers.tgi import build
 from tests.requests.replay import ALL_LOGS, back_read, events, feed, texts
 
 END = 1767884641.65502  # 2026-01-08T15:04:01.655020Z

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from exporter.domain.lines import Line
 from exporter.domain.units import Instant
-from exporter.requests.stamps import Moment
-from exporter.requests.uptime import Runs, Uptime
+from exporter.requests.parts.stamps import Moment
+from exporter.requests.parts.uptime import Runs, Uptime
 
 NOW = 1_000_000.0
 

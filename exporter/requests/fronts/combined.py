@@ -26,7 +26,7 @@ from exporter.domain.errors import ConfigError
 from exporter.domain.events import Completed, Counted, Dropped, Heard, Ignored, Outcome, Used
 from exporter.domain.lines import Line
 from exporter.domain.units import Instant
-from exporter.requests.fronts import (
+from exporter.requests.fronts.common import (
     Numbers,
     Span,
     check_options,
@@ -37,8 +37,8 @@ from exporter.requests.fronts import (
     status_outcome,
     trace_id_of,
 )
+from exporter.requests.parts.stamps import Stamp, format_stamps, moment, time_zone
 from exporter.requests.reader import RequestReader
-from exporter.requests.stamps import Stamp, format_stamps, moment, time_zone
 
 KNOWS = {
     "start": "arrival at the front, where a duration is appended to the line; without one requests are only counted",

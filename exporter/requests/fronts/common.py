@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from exporter.domain.errors import ConfigError
 from exporter.domain.events import Outcome
-from exporter.requests.access import is_inference
-from exporter.requests.stamps import Stamp
+from exporter.requests.parts.access import is_inference
+from exporter.requests.parts.stamps import Stamp
 
 LONGEST_SPAN_SECONDS = 1e8
 LONGEST_NAME = 256

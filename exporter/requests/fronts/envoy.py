@@ -19,7 +19,7 @@ from typing import Any
 from exporter.domain.events import Completed, Dropped, Heard, Ignored, Outcome, Used
 from exporter.domain.lines import Line
 from exporter.domain.units import Instant
-from exporter.requests.fronts import (
+from exporter.requests.fronts.common import (
     Numbers,
     ToldOnce,
     check_options,
@@ -28,8 +28,8 @@ from exporter.requests.fronts import (
     span_from_start,
     status_outcome,
 )
+from exporter.requests.parts.stamps import iso_stamps, moment, time_zone
 from exporter.requests.reader import RequestReader
-from exporter.requests.stamps import iso_stamps, moment, time_zone
 
 KNOWS = {
     "start": "arrival at Envoy, to the millisecond, queueing in the server included",

@@ -11,7 +11,7 @@ from typing import Any
 
 from exporter.domain.errors import ConfigError
 from exporter.domain.lines import Line
-from exporter.requests.stamps import Stamp, format_stamps, iso_stamps
+from exporter.requests.parts.stamps import Stamp, format_stamps, iso_stamps
 
 Record = dict[str, Any]
 Getter = Callable[[Record], Any]

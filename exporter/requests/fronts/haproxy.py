@@ -22,7 +22,7 @@ from exporter.domain.errors import ConfigError
 from exporter.domain.events import Completed, Dropped, Heard, Ignored, Outcome, Used
 from exporter.domain.lines import Line
 from exporter.domain.units import Instant
-from exporter.requests.fronts import (
+from exporter.requests.fronts.common import (
     Numbers,
     Span,
     check_options,
@@ -32,8 +32,8 @@ from exporter.requests.fronts import (
     status_outcome,
     trace_id_of,
 )
+from exporter.requests.parts.stamps import format_stamps, moment, time_zone
 from exporter.requests.reader import RequestReader
-from exporter.requests.stamps import format_stamps, moment, time_zone
 
 KNOWS = {
     "start": "when a server was connected, to the millisecond; waiting in HAProxy's queues is apart",

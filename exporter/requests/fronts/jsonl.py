@@ -30,7 +30,16 @@ from exporter.domain.errors import ConfigError
 from exporter.domain.events import Completed, Dropped, Heard, Ignored, Outcome, Used
 from exporter.domain.lines import Line
 from exporter.domain.units import Instant
-from exporter.requests.fields import (
+from exporter.requests.fronts.common import (
+    Numbers,
+    Span,
+    ToldOnce,
+    span_from_end,
+    span_from_start,
+    status_outcome,
+    trace_id_of,
+)
+from exporter.requests.fronts.fields import (
     LONGEST_TEXT,
     Check,
     Length,
@@ -47,18 +56,9 @@ from exporter.requests.fields import (
     number_of,
     scalars_of,
 )
-from exporter.requests.fronts import (
-    Numbers,
-    Span,
-    ToldOnce,
-    span_from_end,
-    span_from_start,
-    status_outcome,
-    trace_id_of,
-)
-from exporter.requests.profiles import PROFILES, READ_BY, SETUP
+from exporter.requests.fronts.profiles import PROFILES, READ_BY, SETUP
+from exporter.requests.parts.stamps import moment, time_zone
 from exporter.requests.reader import RequestReader
-from exporter.requests.stamps import moment, time_zone
 
 KNOWS = {
     "start": "arrival at the front, queueing included unless `queued` is mapped",

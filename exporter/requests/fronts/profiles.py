@@ -7,7 +7,7 @@ told to log is in `SETUP`. `READ_BY` names logs that are JSON but not one object
 from collections.abc import Mapping
 from typing import Any
 
-from exporter.requests.access import INFERENCE_ENDPOINTS
+from exporter.requests.parts.access import INFERENCE_ENDPOINTS
 
 _INFERENCE = {"suffix": list(INFERENCE_ENDPOINTS)}
 _NO_WORK = ["OPTIONS", "HEAD", "GET"]  # a browser asks OPTIONS before it posts
@@ -94,6 +94,8 @@ PROFILES: Mapping[str, Mapping[str, Any]] = {
             "tenant": "metadata.user_api_key_team_id",
         },
         "unless": {"cache_hit": True},
+        # A stream whose client left is called a success.
+        "aborted": {"error_str": {"prefix": "Client disconnected"}},
     },
     "sglang-export": {
         "fields": {
@@ -142,7 +144,7 @@ SETUP: Mapping[str, str] = {
     ),
     "litellm": (
         "a custom callback that appends json.dumps(kwargs['standard_logging_object'], default=str) and a line end to a "
-        "file, on success and on failure (it holds prompts; none is called for a stream whose client left)"
+        "file, on success and on failure (it holds prompts; not every stream whose client left is told)"
     ),
     "sglang-export": "--enable-metrics --export-metrics-to-file --export-metrics-to-file-dir /logs",
 }

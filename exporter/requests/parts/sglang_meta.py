@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from exporter.domain.events import Outcome
-from exporter.requests.pyrepr import keys, number_at, string_at, strings_at
-from exporter.requests.stamps import Stamp
+from exporter.requests.parts.pyrepr import keys, number_at, string_at, strings_at
+from exporter.requests.parts.stamps import Stamp
 
 _MOST_OF_A_BATCH = 4_096
 _LONGEST_ID = 256

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from exporter.domain.lines import Line
 from exporter.domain.units import Instant
-from exporter.requests.stamps import Moment, reading_window
+from exporter.requests.parts.stamps import Moment, reading_window
 
 _RESTART_SECONDS = 1.0
 

@@ -15,10 +15,10 @@ from typing import Any
 from exporter.domain.errors import ConfigError
 from exporter.domain.events import Counted, Dropped, Heard, Ignored, Used
 from exporter.domain.lines import Line
-from exporter.requests.access import access
-from exporter.requests.chatter import logged, printed
+from exporter.requests.parts.access import access
+from exporter.requests.parts.chatter import logged, printed
+from exporter.requests.parts.stamps import iso_stamps, moment, time_zone
 from exporter.requests.reader import RequestReader
-from exporter.requests.stamps import iso_stamps, moment, time_zone
 
 KNOWS = {
     "start": "no: requests are counted only, and get no energy of their own",

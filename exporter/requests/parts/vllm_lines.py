@@ -40,9 +40,9 @@ from exporter.domain.events import (
     Used,
 )
 from exporter.domain.lines import Line
-from exporter.requests import chatter
-from exporter.requests.access import access
-from exporter.requests.stamps import Moment, Stamp, iso_stamps, moment, month_day_stamps
+from exporter.requests.parts import chatter
+from exporter.requests.parts.access import access
+from exporter.requests.parts.stamps import Moment, Stamp, iso_stamps, moment, month_day_stamps
 
 _MOST_OPEN = 65_536
 _MOST_ENDED = 4_096

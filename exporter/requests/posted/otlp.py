@@ -15,11 +15,11 @@ from exporter.domain.errors import ConfigError
 from exporter.domain.events import Dropped, Heard, Ignored, Used
 from exporter.domain.lines import Line
 from exporter.domain.units import Instant
+from exporter.requests.parts.stamps import time_zone
+from exporter.requests.posted.spans.meaning import SpanRequest, request_of
+from exporter.requests.posted.spans.nesting import Nesting
+from exporter.requests.posted.spans.span import Span, spans_of
 from exporter.requests.reader import RequestReader
-from exporter.requests.spans.meaning import SpanRequest, request_of
-from exporter.requests.spans.nesting import Nesting
-from exporter.requests.spans.span import Span, spans_of
-from exporter.requests.stamps import time_zone
 
 KNOWS = {
     "start": "execution where the span tells its queue (vLLM, TGI), else arrival at whoever made the span",

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from exporter.domain.errors import ConfigError
 from exporter.domain.settings import ListenAddress
-from exporter.requests.fronts import Wanted, check_options, compile_wanted
+from exporter.requests.fronts.common import Wanted, check_options, compile_wanted
 
 KNOWS = {
     "start": "when the request was handed to the server, queueing in it included",

@@ -18,9 +18,9 @@ from exporter.domain.errors import ConfigError
 from exporter.domain.events import Completed, Dropped, Ended, FirstToken, Heard, Ignored, RequestEvent, Started, Used
 from exporter.domain.lines import Line
 from exporter.domain.units import Instant
-from exporter.requests.pushed import EventError, Pushed, read_event
+from exporter.requests.parts.stamps import Moment, moment, time_zone
+from exporter.requests.posted.pushed import EventError, Pushed, read_event
 from exporter.requests.reader import RequestReader
-from exporter.requests.stamps import Moment, moment, time_zone
 
 KNOWS = {
     "start": "as the program tells it",

@@ -23,11 +23,11 @@ from exporter.domain.errors import ConfigError
 from exporter.domain.events import Completed, Counted, Dropped, Heard, Ignored, Outcome, ServerRestarted, Used
 from exporter.domain.lines import Line
 from exporter.domain.units import Instant, later
-from exporter.requests import chatter
-from exporter.requests.access import Access, access
+from exporter.requests.parts import chatter
+from exporter.requests.parts.access import Access, access
+from exporter.requests.parts.stamps import Moment, Stamp, iso_stamps, moment, time_zone
+from exporter.requests.parts.vllm_lines import VllmReader
 from exporter.requests.reader import RequestReader
-from exporter.requests.stamps import Moment, Stamp, iso_stamps, moment, time_zone
-from exporter.requests.vllm_lines import VllmReader
 
 KNOWS = {
     "start": "told at the end: of the model's work by traces, of the HTTP request by timings; arrival by vLLM's lines",

@@ -1,6 +1,6 @@
 """LiteLLM's proxy, which writes uvicorn's access lines (see uvicorn)."""
 
-from exporter.requests import uvicorn
+from exporter.requests.parts import uvicorn
 
 KNOWS = uvicorn.KNOWS
 ADVICE = (

@@ -28,11 +28,11 @@ from exporter.domain.errors import ConfigError
 from exporter.domain.events import Completed, Counted, Heard, Ignored, RequestEvent, Used
 from exporter.domain.lines import Line
 from exporter.domain.units import Instant, later
-from exporter.requests.access import access
-from exporter.requests.chatter import SHUTDOWN, STARTUP, logged, printed
+from exporter.requests.parts.access import access
+from exporter.requests.parts.chatter import SHUTDOWN, STARTUP, logged, printed
+from exporter.requests.parts.slots import Timing, kind, timing
+from exporter.requests.parts.stamps import Moment, moment, time_zone
 from exporter.requests.reader import RequestReader
-from exporter.requests.slots import Timing, kind, timing
-from exporter.requests.stamps import Moment, moment, time_zone
 
 KNOWS = {
     "start": "execution, with --verbose true and read live; else requests are only counted",

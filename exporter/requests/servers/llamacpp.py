@@ -45,11 +45,21 @@ from exporter.domain.events import (
 )
 from exporter.domain.lines import Line
 from exporter.domain.units import Instant, later
-from exporter.requests.llamaline import Said, foreign, read
+from exporter.requests.parts.llamaline import Said, foreign, read
+from exporter.requests.parts.slots import (
+    IDLE,
+    Task,
+    ill_end,
+    is_loading,
+    kind,
+    prompt_tokens,
+    release,
+    slot_line,
+    timing,
+)
+from exporter.requests.parts.stamps import Moment, moment, time_zone
+from exporter.requests.parts.uptime import Continuity, Runs, Uptime
 from exporter.requests.reader import RequestReader
-from exporter.requests.slots import IDLE, Task, ill_end, is_loading, kind, prompt_tokens, release, slot_line, timing
-from exporter.requests.stamps import Moment, moment, time_zone
-from exporter.requests.uptime import Continuity, Runs, Uptime
 
 KNOWS = {
     "start": "execution: a slot takes up the task, after any queueing",

@@ -32,10 +32,10 @@ from exporter.domain.events import (
     Used,
 )
 from exporter.domain.lines import Line
-from exporter.requests import chatter
-from exporter.requests.access import Access, access
+from exporter.requests.parts import chatter
+from exporter.requests.parts.access import Access, access
+from exporter.requests.parts.stamps import Moment, Stamp, iso_stamps, moment, time_zone
 from exporter.requests.reader import RequestReader
-from exporter.requests.stamps import Moment, Stamp, iso_stamps, moment, time_zone
 
 KNOWS = {
     "start": "arrival, with --log-level INFO; queueing included",

@@ -14,10 +14,10 @@ from typing import Any
 from exporter.domain.errors import ConfigError
 from exporter.domain.events import Counted, Dropped, Heard, Ignored, Used
 from exporter.domain.lines import Line
-from exporter.requests.access import is_inference
-from exporter.requests.chatter import logged, printed
+from exporter.requests.parts.access import is_inference
+from exporter.requests.parts.chatter import logged, printed
+from exporter.requests.parts.stamps import moment, time_zone
 from exporter.requests.reader import RequestReader
-from exporter.requests.stamps import moment, time_zone
 
 KNOWS = {
     "start": "no: requests are counted only, and get no energy of their own",

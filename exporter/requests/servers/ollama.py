@@ -27,11 +27,11 @@ from exporter.domain.errors import ConfigError
 from exporter.domain.events import Completed, Dropped, Heard, Ignored, Outcome, Used
 from exporter.domain.lines import Line
 from exporter.domain.units import later
-from exporter.requests.chatter import printed
-from exporter.requests.durations import is_whole_seconds, seconds
+from exporter.requests.parts.chatter import printed
+from exporter.requests.parts.durations import is_whole_seconds, seconds
+from exporter.requests.parts.slots import IDLE, Task, ill_end, kind, prompt_tokens, release, slot_line, timing
+from exporter.requests.parts.stamps import Moment, format_stamps, moment, time_zone
 from exporter.requests.reader import RequestReader
-from exporter.requests.slots import IDLE, Task, ill_end, kind, prompt_tokens, release, slot_line, timing
-from exporter.requests.stamps import Moment, format_stamps, moment, time_zone
 
 KNOWS = {
     "start": "arrival, loading and queueing included; execution for requests that came one by one (from 0.30)",

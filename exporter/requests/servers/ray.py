@@ -25,9 +25,9 @@ from exporter.domain.errors import ConfigError
 from exporter.domain.events import Completed, Dropped, Heard, Ignored, Outcome, Used
 from exporter.domain.lines import Line
 from exporter.domain.units import Instant
-from exporter.requests.chatter import logged, printed
+from exporter.requests.parts.chatter import logged, printed
+from exporter.requests.parts.stamps import Stamp, iso_stamps, moment, time_zone
 from exporter.requests.reader import RequestReader
-from exporter.requests.stamps import Stamp, iso_stamps, moment, time_zone
 
 KNOWS = {
     "start": "execution, from the end and the duration, where the replicas' logs are read; else arrival at the proxy",

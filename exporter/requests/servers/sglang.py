@@ -38,11 +38,11 @@ from exporter.domain.events import (
 )
 from exporter.domain.lines import Line
 from exporter.domain.units import later
-from exporter.requests import chatter
-from exporter.requests.access import Access, access
+from exporter.requests.parts import chatter
+from exporter.requests.parts.access import Access, access
+from exporter.requests.parts.sglang_meta import Finish, finish_of, ids_of, read_finish, received_ids
+from exporter.requests.parts.stamps import Moment, Stamp, iso_stamps, moment, time_zone
 from exporter.requests.reader import RequestReader
-from exporter.requests.sglang_meta import Finish, finish_of, ids_of, read_finish, received_ids
-from exporter.requests.stamps import Moment, Stamp, iso_stamps, moment, time_zone
 
 KNOWS = {
     "start": "arrival, with --log-requests; execution, told at the end, with --enable-metrics as well",

@@ -26,10 +26,10 @@ from exporter.domain.errors import ConfigError
 from exporter.domain.events import Completed, Counted, Dropped, Heard, Ignored, Used
 from exporter.domain.lines import Line
 from exporter.domain.units import later
-from exporter.requests.chatter import printed
-from exporter.requests.durations import NANOSECOND, nanoseconds
+from exporter.requests.parts.chatter import printed
+from exporter.requests.parts.durations import NANOSECOND, nanoseconds
+from exporter.requests.parts.stamps import iso_stamps, moment, time_zone
 from exporter.requests.reader import RequestReader
-from exporter.requests.stamps import iso_stamps, moment, time_zone
 
 KNOWS = {
     "start": "execution: the stamp less the inference time; the time in the queue is told apart",

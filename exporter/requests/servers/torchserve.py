@@ -25,10 +25,10 @@ from exporter.domain.errors import ConfigError
 from exporter.domain.events import Completed, Dropped, Heard, Ignored, Outcome, Used
 from exporter.domain.lines import Line
 from exporter.domain.units import Instant
-from exporter.requests.access import is_inference
-from exporter.requests.chatter import logged, printed
+from exporter.requests.parts.access import is_inference
+from exporter.requests.parts.chatter import logged, printed
+from exporter.requests.parts.stamps import iso_stamps, moment, time_zone
 from exporter.requests.reader import RequestReader
-from exporter.requests.stamps import iso_stamps, moment, time_zone
 
 KNOWS = {
     "start": "execution, from the end, the duration and the queue, in ts_log.log; arrival in access_log.log",

@@ -27,11 +27,11 @@ from exporter.domain.errors import ConfigError
 from exporter.domain.events import Completed, Counted, Dropped, Heard, Ignored, RequestEvent, Used
 from exporter.domain.lines import Line
 from exporter.domain.units import Instant
-from exporter.requests.access import is_inference
-from exporter.requests.chatter import logged, printed
+from exporter.requests.parts.access import is_inference
+from exporter.requests.parts.chatter import logged, printed
+from exporter.requests.parts.stamps import Stamp, iso_stamps, moment, month_day_stamps, time_zone
+from exporter.requests.parts.uptime import Uptime
 from exporter.requests.reader import RequestReader
-from exporter.requests.stamps import Stamp, iso_stamps, moment, month_day_stamps, time_zone
-from exporter.requests.uptime import Uptime
 
 KNOWS = {
     "start": "execution, with traces whose files are read as they appear; the verbose log's cannot be used",

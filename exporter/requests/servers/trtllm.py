@@ -1,6 +1,6 @@
 """TensorRT-LLM's trtllm-serve, which writes uvicorn's access lines (see uvicorn)."""
 
-from exporter.requests import uvicorn
+from exporter.requests.parts import uvicorn
 
 KNOWS = uvicorn.KNOWS
 ADVICE = (

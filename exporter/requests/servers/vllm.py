@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from exporter.domain.errors import ConfigError
+from exporter.requests.parts.stamps import time_zone
+from exporter.requests.parts.vllm_lines import VllmReader
 from exporter.requests.reader import RequestReader
-from exporter.requests.stamps import time_zone
-from exporter.requests.vllm_lines import VllmReader
 
 KNOWS = {
     "start": "arrival, with --enable-log-requests; queueing included",

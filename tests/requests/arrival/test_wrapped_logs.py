@@ -14,8 +14,8 @@ from exporter.domain.lines import Line
 from exporter.domain.units import Instant
 from exporter.requests.arrival.envelope import EnvelopeDecoder, EnvelopeKind
 from exporter.requests.arrival.splitting import LineSplitter
+from exporter.requests.parts.stamps import ENVELOPE_UNCERTAINTY_SECONDS
 from exporter.requests.registry import READERS
-from exporter.requests.stamps import ENVELOPE_UNCERTAINTY_SECONDS
 from tests.requests.arrival.api_server import SECOND, Pod, stamp_text
 from tests.requests.arrival.following import following, served
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from exporter.domain.events import Completed, Dropped, Ignored, Outcome
 from exporter.domain.units import Instant
-from exporter.requests.spans.span import CLIENT, INTERNAL, SERVER, Span, Value
+from exporter.requests.posted.spans.span import CLIENT, INTERNAL, SERVER, Span, Value
 
 CLOCK_UNCERTAINTY_SECONDS = 1e-6
 """Of a span's nanoseconds, as a double holds them; how far off the sender's clock is nobody can tell."""

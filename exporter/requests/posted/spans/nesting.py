@@ -17,8 +17,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from exporter.domain.events import Ignored
-from exporter.requests.spans.meaning import SpanRequest
-from exporter.requests.spans.span import Span
+from exporter.requests.posted.spans.meaning import SpanRequest
+from exporter.requests.posted.spans.span import Span
 
 _CLOCKS_SECONDS = 1.0
 _MOST_SPANS = 32_768

@@ -13,7 +13,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as SpanMessage
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
-from exporter.requests.spans.span import (
+from exporter.requests.posted.spans.span import (
     KEPT,
     LONGEST_TEXT,
     MOST_VALUES,

@@ -1,0 +1,1 @@
+"""Inference servers' own logs: one server a file."""
