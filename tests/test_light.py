@@ -21,7 +21,7 @@ def loaded_by(program: str) -> frozenset[str]:
 
 
 def readers_in(modules: frozenset[str]) -> frozenset[str]:
-    return frozenset(name for name in READERS if f"exporter.requests.{name}" in modules)
+    return frozenset(kind.name for kind in READERS.values() if f"exporter.requests.{kind.module}" in modules)
 
 
 @pytest.fixture(scope="module")
