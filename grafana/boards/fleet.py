@@ -150,15 +150,17 @@ def _models() -> Row:
 
 
 def _trust() -> Row:
-    predicted = f"server_model_proxy:llm_time_proxy_joules_per_joule:ratio_rate1h{{{MODEL}, proxy!='peak'}}"
+    scores = "server_model_proxy_ground_score:llm_time_proxy_score:avg"
+    bias = f'{scores}{{{MODEL}, ground="window", score="bias", proxy!="peak"}}'
     return Row(
         "Can it be believed?",
         (
             timeseries(
-                "Time proxies: predicted over metered joules",
-                "Over an hour, mean over servers; 1 is right. `peak`, an upper bound, is left out.",
-                Query(f"avg by (proxy) ({predicted})", "{{proxy}}"),
-                look=Look("none", 2, colours=colours.PROXIES),
+                "Time proxies: bias",
+                "Sum of errors over the sum of metered energy, of stretches of time, mean over servers: above 0 a "
+                "proxy says too much. `peak`, an upper bound, is left out.",
+                Query(f"avg by (proxy) ({bias})", "{{proxy}}"),
+                look=Look("percentunit", least=None, colours=colours.PROXIES, nothing="not known yet"),
                 width=8,
             ),
             timeseries(

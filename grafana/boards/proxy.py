@@ -7,6 +7,7 @@ from grafana.query import MODEL, TARGET, Query, buckets, increase, mean, rate, r
 
 JOULES = "llm_request_energy_joules"
 PREDICTED = "llm_time_proxy_energy_joules_total"
+UNPREDICTED = "llm_time_proxy_unpredicted_total"
 SCORE = "llm_time_proxy_score"
 ERROR = "llm_time_proxy_error_ratio"
 COEFFICIENT = "llm_time_proxy_coefficient"
@@ -60,14 +61,14 @@ def _how_good() -> Row:
 
 
 def _predicted() -> str:
-    """Mean prediction of those proxies that predicted anything. `peak` is an upper bound and would fill the picture."""
-    predicted = rate(PREDICTED, "proxy", f'{MODEL}, proxy!="peak"')
-    return f"{predicted} / scalar({rate('llm_requests_total', where=MODEL)}) > 0"
+    """Mean over the requests of which a proxy said something. `peak`, an upper bound, would fill the picture."""
+    some = f'{MODEL}, proxy!="peak"'
+    said = f"scalar({rate('llm_requests_total', where=MODEL)}) - {rate(UNPREDICTED, 'proxy', some)}"
+    return f"{rate(PREDICTED, 'proxy', some)} / ({said}) > 0"
 
 
 def _over() -> str:
-    predicted = rate(PREDICTED, "proxy", f'{MODEL}, proxy!="peak"')
-    return f"{predicted} / scalar({rate(f'{JOULES}_sum', where=MODEL)}) > 0"
+    return f"({_predicted()}) / scalar({mean(JOULES)})"
 
 
 def _scores() -> Placed:
@@ -193,7 +194,7 @@ def _learned() -> Row:
 
 def _unpredicted() -> str:
     requests = rate("llm_requests_total", where=MODEL)
-    return f"{rate('llm_time_proxy_unpredicted_total', 'proxy', MODEL)} / scalar({requests} > 0)"
+    return f"{rate(UNPREDICTED, 'proxy', MODEL)} / scalar({requests} > 0)"
 
 
 def _samples() -> str:
