@@ -48,10 +48,14 @@ def buckets(series: str, where: str) -> str:
     return f"sum by (le) (increase({series}_bucket{{{where}}}[$__rate_interval]))"
 
 
-def quantile(share: float, series: str, where: str, by: str = "", over: str = "$__rate_interval") -> str:
-    """A quantile out of a histogram's buckets."""
-    labels = ", ".join(("le", by)) if by else "le"
-    return f"histogram_quantile({share:g}, sum by ({labels}) (rate({series}_bucket{{{where}}}[{over}])))"
+def quantile(share: float, series: str, where: str) -> str:
+    """A quantile out of a histogram's buckets, drawn over time."""
+    return f"histogram_quantile({share:g}, {rate(f'{series}_bucket', 'le', where)})"
+
+
+def quantile_over_range(share: float, series: str, where: str) -> str:
+    """A quantile of all that a histogram saw in the dashboard's range."""
+    return f"histogram_quantile({share:g}, {increase(f'{series}_bucket', 'le', where)})"
 
 
 def mean(series: str, by: str = "", where: str = MODEL) -> str:

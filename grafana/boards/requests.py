@@ -3,13 +3,25 @@
 from grafana import colours
 from grafana.board import INSTANCE, JOB, MODEL_CHOICE, SERVER_CHOICE, Board, Row
 from grafana.panels import Look, bars, heatmap, scatter, stat, timeseries
-from grafana.query import MODEL, SERVER, TARGET, Query, buckets, increase, mean, quantile, rate, ratio, running
+from grafana.query import (
+    MODEL,
+    SERVER,
+    TARGET,
+    Query,
+    buckets,
+    increase,
+    mean,
+    quantile,
+    quantile_over_range,
+    rate,
+    ratio,
+    running,
+)
 
 JOULES = "llm_request_energy_joules"
 SECONDS = "llm_request_duration_seconds"
 FIRST_TOKEN = "llm_request_time_to_first_token_seconds"  # noqa: S105 - a metric
 TOKEN_JOULES = "llm_request_energy_per_output_token_joules"  # noqa: S105
-OVER_RANGE = "$__range"
 NOT_OK = f'{MODEL}, outcome!="ok"'
 EXEMPLARS = "Dots are exemplars: single requests, with their id, if Prometheus keeps exemplars."
 
@@ -27,25 +39,25 @@ def _now() -> Row:
             stat(
                 "Median energy",
                 "Half of the requests took less. Read out of a histogram: as exact as its buckets.",
-                Query(quantile(0.5, JOULES, MODEL, over=OVER_RANGE)),
+                Query(quantile_over_range(0.5, JOULES, MODEL)),
                 look=Look("joule", 0, steps=((None, "green"),)),
             ),
             stat(
                 "Energy, p95",
                 "One request in twenty took more. Read out of a histogram: as exact as its buckets.",
-                Query(quantile(0.95, JOULES, MODEL, over=OVER_RANGE)),
+                Query(quantile_over_range(0.95, JOULES, MODEL)),
                 look=Look("joule", 0, steps=((None, "yellow"),)),
             ),
             stat(
                 "Duration, p95",
                 "From a request's start to its end, queueing excluded where the source can tell.",
-                Query(quantile(0.95, SECONDS, MODEL, over=OVER_RANGE)),
+                Query(quantile_over_range(0.95, SECONDS, MODEL)),
                 look=Look("s", 1, steps=((None, "yellow"),)),
             ),
             stat(
                 "First token, p95",
                 "From a request's start to its first output token, where the source can tell.",
-                Query(quantile(0.95, FIRST_TOKEN, MODEL, over=OVER_RANGE)),
+                Query(quantile_over_range(0.95, FIRST_TOKEN, MODEL)),
                 look=Look("s", 2, steps=((None, "yellow"),), nothing="not told"),
             ),
             stat(

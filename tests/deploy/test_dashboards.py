@@ -236,6 +236,7 @@ def test_rates_follow_the_scrape_interval_and_totals_the_chosen_time(document: d
             continue
         windows = set(re.findall(r"\[[^\]]*\]", one.expr))
         assert windows <= {"[$__range]" if one.instant else "[$__rate_interval]", "[$__range]"}, one.title
+        assert set(re.findall(r"\brate\([^\[]*(\[[^\]]*\])", one.expr)) <= {"[$__rate_interval]"}, one.title
 
 
 @DASHBOARDS
