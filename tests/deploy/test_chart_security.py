@@ -1,5 +1,6 @@
 """What the restricted profile of Kubernetes' Pod Security Standards asks for, and what is asked of nobody."""
 
+from functools import cache
 from typing import Any
 
 import pytest
@@ -28,35 +29,36 @@ ALLOWED_VOLUMES = {
 }
 
 
-def rendered_pods() -> list[Object]:
+@cache
+def pods() -> list[Object]:
     """Every pod of every combination of values; sidecars in pods as the policy leaves them."""
-    pods = []
+    found = []
     for values in [*(values_of(file) for file in CI_VALUES), *SPREAD]:
         everything = objects(values)
-        pods += [pod for each in everything if (pod := pod_of(each))]
+        found += [pod for each in everything if (pod := pod_of(each))]
         for policy in (each for each in everything if each["kind"] == "MutatingAdmissionPolicy"):
-            pods.append(admission.admitted(SERVER_POD, policy)["spec"])
-    return pods
+            found.append(admission.admitted(SERVER_POD, policy)["spec"])
+    return found
 
 
-PODS = rendered_pods()
-OURS = [each for pod in PODS for each in containers_of(pod) if "llm-energy-exporter" in each["image"]]
+def ours() -> list[Object]:
+    return [each for pod in pods() for each in containers_of(pod) if "llm-energy-exporter" in each["image"]]
 
 
 def test_there_is_something_to_look_at() -> None:
-    assert len(PODS) > 40
-    assert len(OURS) > 40
+    assert len(pods()) > 40
+    assert len(ours()) > 40
 
 
 def test_every_container_of_ours_runs_as_nobody() -> None:
-    for container in OURS:
+    for container in ours():
         context = container["securityContext"]
         assert context["runAsNonRoot"] is True
         assert context["runAsUser"] == context["runAsGroup"] == 65532
 
 
 def test_every_container_of_ours_has_a_read_only_root_and_can_gain_nothing() -> None:
-    for container in OURS:
+    for container in ours():
         context = container["securityContext"]
         assert context["readOnlyRootFilesystem"] is True
         assert context["allowPrivilegeEscalation"] is False
@@ -66,7 +68,7 @@ def test_every_container_of_ours_has_a_read_only_root_and_can_gain_nothing() -> 
 
 
 def test_no_pod_of_ours_reaches_into_its_node() -> None:
-    for pod in PODS:
+    for pod in pods():
         assert not {"hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace"} & pod.keys()
         for volume in pod.get("volumes", []):
             assert volume.keys() - {"name"} <= ALLOWED_VOLUMES
@@ -75,13 +77,13 @@ def test_no_pod_of_ours_reaches_into_its_node() -> None:
 
 
 def test_no_container_of_ours_takes_a_gpu() -> None:
-    for container in OURS:
+    for container in ours():
         resources = container.get("resources", {})
         assert "nvidia.com/gpu" not in {**resources.get("limits", {}), **resources.get("requests", {})}
 
 
 def test_only_the_state_can_be_written() -> None:
-    for container in OURS:
+    for container in ours():
         writable = {each["mountPath"] for each in container.get("volumeMounts", []) if not each.get("readOnly")}
         assert writable <= {"/var/lib/llm-energy-exporter"}
 
