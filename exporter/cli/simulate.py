@@ -23,6 +23,7 @@ _TEXT = {
     "rate": "requests a second in all, on average",
     "batch": "instead of a rate: requests running at once in each server, on average (default: 4)",
     "day": "how long a day of --load diurnal is (default: 10m)",
+    "budget": "energy budgets, as a share of what all GPUs use at full power (default: 0.5)",
     "duration": "when to end, e.g. 90s (default: at Ctrl-C)",
     "port": "where the simulated servers answer, as OpenAI's API (default: 8000); 0 takes a free one",
     "listen": "where the exporter serves (default: 127.0.0.1:9460)",
@@ -41,6 +42,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     much = parser.add_mutually_exclusive_group()
     much.add_argument("--rate", type=float, metavar="R", help=_TEXT["rate"])
     much.add_argument("--batch", type=float, metavar="N", help=_TEXT["batch"])
+    parser.add_argument("--budget", type=float, metavar="SHARE", help=_TEXT["budget"])
     for name in ("day", "duration", "fault-every"):
         parser.add_argument(f"--{name}", metavar="TIME", help=_TEXT[name.replace("-", "_")])
     parser.add_argument("--port", type=int, metavar="PORT", help=_TEXT["port"])

@@ -8,14 +8,14 @@ from typing import Literal
 import numpy as np
 
 from exporter.domain.errors import UsageError
-from exporter.domain.settings import ListenAddress, RequestSettings, ServerSettings, Settings
+from exporter.domain.settings import BudgetSettings, ListenAddress, RequestSettings, ServerSettings, Settings
 from exporter.simulate.arrivals import OVERLOAD, PATTERNS, Pattern, PatternName, arrivals, rate_for
 from exporter.simulate.engine import CHUNKED
 from exporter.simulate.facts import READER_OPTIONS
 from exporter.simulate.faults import FaultName
 from exporter.simulate.journal import FACTS, VLLM
 from exporter.simulate.load import Request
-from exporter.simulate.physics import FITS, Fit, fit_of, served
+from exporter.simulate.physics import FITS, TDP_WATTS, Fit, fit_of, served
 from exporter.simulate.replica import Replica
 from exporter.simulate.source import uuid_of
 
@@ -23,6 +23,13 @@ MOST_GPUS = 64
 DEFAULT_BATCH = 4.0
 IDLE_SECONDS = 3.0
 """Before the first request comes by itself, so that there is an idle power to be learned."""
+
+WINDOWS = {"simulated-hour": 3_600.0, "simulated-day": 86_400.0}
+"""Energy budgets of a window, by name."""
+
+REQUEST_JOULES = 400.0
+REQUEST_OBJECTIVE = 0.95
+"""Energy budget of a request, for each GPU of a replica: of the usual load nearly one in twenty takes more."""
 
 LogName = Literal["jsonl", "vllm"]
 LISTEN = ListenAddress("127.0.0.1", 9460)
@@ -39,6 +46,7 @@ class Plan:
             once in each replica on average.
         day_seconds: length of a day of load `diurnal`.
         duration_seconds: when it ends by itself; None: never.
+        budget: what the energy budgets allow, as a share of what all boards would use at full power.
         listen: where the exporter serves. port: where the simulated servers do, on the same host.
         directory: where the logs go; None: to a temporary one that is deleted at the end.
         log: which of its logs the exporter reads.
@@ -53,6 +61,7 @@ class Plan:
     batch: float = DEFAULT_BATCH
     day_seconds: float = 600.0
     duration_seconds: float | None = None
+    budget: float = 0.5
     listen: ListenAddress = LISTEN
     port: int = 8000
     directory: Path | None = None
@@ -80,6 +89,10 @@ class Plan:
             raise UsageError(f"--batch {self.batch:g}: above 0 and at most {CHUNKED.max_num_seqs}")
         if self.rate is not None and not 0.0 < self.rate <= 1000.0:
             raise UsageError(f"--rate {self.rate:g}: above 0 and at most 1000 a second; --load none sends nothing")
+        if not 0.0 < self.budget <= 1.0:
+            raise UsageError(
+                f"--budget {self.budget:g}: above 0 and at most 1, a share of full power"
+            )
 
     @property
     def fit(self) -> Fit:
@@ -128,8 +141,16 @@ class Plan:
     def settings(self, directory: Path) -> Settings:
         """The exporter's configuration for watching it, where the logs are in `directory`."""
         return Settings(
-            servers=tuple(self._server(number, directory) for number in range(self.replicas)), listen=self.listen
+            servers=tuple(self._server(number, directory) for number in range(self.replicas)),
+            listen=self.listen,
+            budgets=tuple(self._budgets()),
         )
+
+    def _budgets(self) -> Iterator[BudgetSettings]:
+        watts = self.budget * self.boards * TDP_WATTS
+        for name, seconds in WINDOWS.items():
+            yield BudgetSettings(name, watts * seconds, seconds)
+        yield BudgetSettings("simulated-request", REQUEST_JOULES * self.fit.gpus, None, objective=REQUEST_OBJECTIVE)
 
     def _server(self, number: int, directory: Path) -> ServerSettings:
         name, each = f"simulated-{number}", self.fit.gpus

@@ -64,3 +64,16 @@ def test_what_cannot_be_simulated_is_refused_with_what_can(wrong: dict[str, obje
 def test_overload_is_more_than_can_be_served_unless_a_rate_is_given() -> None:
     assert Plan(load="overload").pattern.rate > Plan(batch=64).pattern.rate
     assert Plan(load="overload", rate=3.0).pattern.rate == 3.0
+
+
+def test_the_budgets_are_a_share_of_full_power() -> None:
+    hour, day, request = Plan(gpus=2, budget=0.1).settings(Path("/nowhere")).budgets
+    assert (hour.name, hour.joules, hour.window_seconds) == ("simulated-hour", 0.1 * 1400.0 * 3600.0, 3600.0)
+    assert (day.name, round(day.joules / hour.joules, 6)) == ("simulated-day", 24.0)
+    assert (request.name, request.joules, request.window_seconds) == ("simulated-request", 400.0, None)
+
+
+@pytest.mark.parametrize("budget", [0.0, -1.0, 1.5])
+def test_a_budget_beyond_full_power_or_of_nothing_is_refused(budget: float) -> None:
+    with pytest.raises(UsageError, match="--budget"):
+        Plan(budget=budget)
