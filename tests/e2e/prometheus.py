@@ -3,7 +3,7 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,14 +56,14 @@ def find_prometheus() -> str | None:
 
 @contextmanager
 def running_prometheus(
-    program: str, exporter_url: str, folder: Path, scrape: Mapping[str, Any] = _PLAINLY
+    program: str, exporter_url: str, folder: Path, scrape: Mapping[str, Any] = _PLAINLY, rules: Sequence[Path] = ()
 ) -> Iterator[Prometheus]:
     """Starts Prometheus with its data in `folder`, scraping `exporter_url`; yields it when it is ready.
 
-    `scrape`: more of its scrape configuration, such as TLS and a password.
+    `scrape`: more of its scrape configuration, such as TLS and a password. `rules`: rule files.
     """
     file, address = folder / "prometheus.yml", f"127.0.0.1:{free_port()}"
-    file.write_text(yaml.safe_dump(_config(urlsplit(exporter_url).netloc, scrape)))
+    file.write_text(yaml.safe_dump(_config(urlsplit(exporter_url).netloc, scrape, rules)))
     command = [
         program,
         f"--config.file={file}",
@@ -81,9 +81,10 @@ def running_prometheus(
             process.terminate()
 
 
-def _config(target: str, scrape: Mapping[str, Any]) -> dict[str, Any]:
+def _config(target: str, scrape: Mapping[str, Any], rules: Sequence[Path]) -> dict[str, Any]:
     return {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
+        "rule_files": [str(file) for file in rules],
         "storage": {"exemplars": {"max_exemplars": 1000}},
         "scrape_configs": [{"job_name": "exporter", "static_configs": [{"targets": [target]}], **scrape}],
     }
