@@ -17,7 +17,7 @@ section = @printf '\n== %s\n' "$(1)"
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo simulate test lint unit bench servers image chart pods sync clean
+.PHONY: help demo simulate test lint unit bench servers rules image chart pods sync clean
 
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -56,6 +56,11 @@ bench: $(MADE)/dev ## how fair and how fast it is: every program in tests/bench,
 servers: $(MADE)/dev $(MADE)/demo ## drive heavy servers for real: installs vLLM and others, 5 GB (SERVERS: where to)
 	@tests/e2e/servers/install $(SERVERS) "$$($(BIN)/python -c 'from exporter.demo.inference import find_inference; print(find_inference().model)')"
 	@SERVERS=$(SERVERS) $(BIN)/python -m pytest -m opt_in $(ARGS)
+
+rules: $(MADE)/dev ## rules and their stories under a newer Prometheus, 3.x out of Debian sid (ARGS: for pytest)
+	@tests/deploy/newer-prometheus .cache/prometheus
+	@PROMTOOL=$$PWD/.cache/prometheus/usr/bin/promtool AMTOOL=$$PWD/.cache/prometheus/usr/bin/amtool \
+		$(BIN)/python -m pytest tests/deploy/test_rules.py $(ARGS)
 
 image: ## build the image with buildah and run it: non-root, read-only (needs root and Debian's tools)
 	@tests/image/build-and-run
