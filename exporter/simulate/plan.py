@@ -90,9 +90,7 @@ class Plan:
         if self.rate is not None and not 0.0 < self.rate <= 1000.0:
             raise UsageError(f"--rate {self.rate:g}: above 0 and at most 1000 a second; --load none sends nothing")
         if not 0.0 < self.budget <= 1.0:
-            raise UsageError(
-                f"--budget {self.budget:g}: above 0 and at most 1, a share of full power"
-            )
+            raise UsageError(f"--budget {self.budget:g}: above 0 and at most 1, a share of full power")
 
     @property
     def fit(self) -> Fit:
