@@ -205,8 +205,8 @@ def _meaning() -> Row:
 
 def _relatable() -> tuple[Placed, ...]:
     kinds = (
-        ("Phones charged", 12.0, "12 Wh a charge: US EPA, greenhouse gas equivalencies calculator, as of 2021."),
-        ("LED bulb hours", 9.0, "9 W: the usual replacement of a 60 W bulb (US DOE, 2022)."),
+        ("Phones charged", 12.0, "12 Wh a charge: method of the US EPA, of an older vintage."),
+        ("LED bulb hours", 9.0, "9 W: a common LED bulb in place of a 60 W one."),
         (
             "Litres of water boiled",
             99.0,
