@@ -70,11 +70,13 @@ class Many:
     Attributes:
         all_word: a word that may stand for the whole list.
         none: what having none means, for the documentation.
+        may_be_empty: whether a list of nothing may be given.
     """
 
     item: Kind
     all_word: str | None = None
     none: str = "none"
+    may_be_empty: bool = False
 
     @property
     def word(self) -> str:
@@ -95,7 +97,7 @@ class Many:
 
     def _read_list(self, values: list[Any], path: str) -> tuple[Any, ...]:
         problems, items = Problems(), []
-        if not values:
+        if not values and not self.may_be_empty:
             problems.add(path, "must not be an empty list")
         for index, value in enumerate(values):
             with problems.gathered():

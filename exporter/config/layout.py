@@ -232,7 +232,11 @@ def layout(readers: Readers) -> Section:
             Key("power", POWER, "where power comes from"),
             Key("servers", ListOf(_server(readers)), "the inference servers on this machine"),
             Key("attribution", ATTRIBUTION, "how energy is shared among requests"),
-            Key("proxies", kinds.Many(kinds.choice(get_args(ProxyName))), "the time proxies to predict with and score"),
+            Key(
+                "proxies",
+                kinds.Many(kinds.choice(get_args(ProxyName)), may_be_empty=True),
+                "the time proxies to predict with and score; `[]` for none",
+            ),
             Key("scoring", SCORING, "how proxies are scored"),
             Key("buckets", BUCKETS, "bounds of the histograms"),
             Key("labels", LABELS, "labels that a source may fill"),

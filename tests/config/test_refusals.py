@@ -306,10 +306,6 @@ def test_an_unknown_proxy_is_named_with_its_path() -> None:
     )
 
 
-def test_at_least_one_proxy_predicts() -> None:
-    assert refusal("proxies: []") == "proxies: must not be an empty list"
-
-
 @pytest.mark.parametrize("window", ["4s", "61m", "7s", "5500ms", "0s"])
 def test_a_scoring_window_fits_the_grid_of_learning_windows(window: str) -> None:
     assert refusal(f"scoring: {{window: {window}}}") == (

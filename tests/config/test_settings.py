@@ -135,6 +135,7 @@ def test_a_readers_own_keys_reach_it_untouched() -> None:
 def test_proxies_are_chosen_by_name() -> None:
     assert settings("proxies: time_share").proxies == ("time_share",)
     assert settings("proxies: [step_model, time]").proxies == ("step_model", "time")
+    assert settings("proxies: []").proxies == ()
 
 
 def test_scoring_windows_are_as_long_as_wanted() -> None:
