@@ -41,7 +41,7 @@ def examine(settings: Settings, clock: SystemClock) -> Iterator[tuple[Finding, .
     metering = power.examine(settings.power, clock, calibrated=calibrated)
     yield metering.findings
     now = clock.now()
-    logs = servers.examine(settings.servers, metering.devices, now, settings.listen)
+    logs = servers.examine(settings.servers, metering.devices, now, settings.listen, web.scheme_of(settings.web))
     yield (*logs, *(estimates.examine(settings, metering.devices, now) if metering.works else ()))
     yield state.examine(settings.state_dir)
     yield (*listening.examine(settings.listen), *web.examine(settings.web, settings.listen, now))

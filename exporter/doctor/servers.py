@@ -25,9 +25,13 @@ _CONTAINER = "this is a container, which sees only what is mounted into it: moun
 
 
 def examine(
-    servers: Sequence[ServerSettings], devices: Sequence[Device], now: Instant, listen: ListenAddress
+    servers: Sequence[ServerSettings],
+    devices: Sequence[Device],
+    now: Instant,
+    listen: ListenAddress,
+    scheme: str = "http",
 ) -> tuple[Finding, ...]:
-    """Look at every server. `listen`: where this exporter serves."""
+    """Look at every server. `listen`: where this exporter serves, by `http` or `https`."""
     if not servers:
         return (_none(),)
     said: set[str] = set()
@@ -38,7 +42,7 @@ def examine(
         for finding in (
             *_heading(server.name, requests, said),
             *(_whole(server, devices) if requests is server.requests[0] else ()),
-            *(told.examine(requests, listen) if is_posted(requests) else _log(requests, now)),
+            *(told.examine(requests, listen, scheme) if is_posted(requests) else _log(requests, now)),
         )
     )
 

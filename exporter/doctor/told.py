@@ -14,16 +14,16 @@ from exporter.requests.posted.proxied import ProxyOptions, check
 _TIMEOUT_SECONDS = 3.0
 
 
-def examine(requests: RequestSettings, listen: ListenAddress) -> Iterator[Finding]:
-    """Look at one source that reads no log. `listen`: where this exporter serves."""
+def examine(requests: RequestSettings, listen: ListenAddress, scheme: str) -> Iterator[Finding]:
+    """Look at one source that reads no log. `listen`: where this exporter serves, by `http` or `https`."""
     host = "THIS-HOST" if listen.host in {"0.0.0.0", "::"} else listen.host  # noqa: S104 - every address of ours
     match requests.source:
         case "proxy":
             yield from _proxy(requests)
         case "otlp":
-            yield _say("note", f"spans are to be posted to http://{host}:{listen.port}/v1/traces")
+            yield _say("note", f"spans are to be posted to {scheme}://{host}:{listen.port}/v1/traces")
         case "push":
-            url = f"http://{host}:{listen.port}/api/v1/events"
+            url = f"{scheme}://{host}:{listen.port}/api/v1/events"
             yield _say("note", f"events are to be posted to {url}", details=(f"what they look like: {url}/schema",))
 
 

@@ -30,6 +30,15 @@ def examine(web: WebSettings, listen: ListenAddress, now: Instant) -> tuple[Find
     return tuple(_findings(web, listen, path, loaded, now))
 
 
+def scheme_of(web: WebSettings) -> str:
+    """`http`, or `https` where the file can be used and has TLS."""
+    try:
+        secure = web.config_file is not None and load(Path(web.config_file)).context is not None
+    except ConfigError:
+        secure = False
+    return "https" if secure else "http"
+
+
 def _findings(web: WebSettings, listen: ListenAddress, path: Path, loaded: Loaded, now: Instant) -> Iterator[Finding]:
     file = loaded.file
     yield _say("ok", f"{path} can be used: {_whom(web, file)}")
