@@ -15,8 +15,8 @@ NAMED_SLACK_SECONDS = 30.0
 """Requests of one name that are farther apart than this are two: ids are used again."""
 _UNNAMED_SLACK_SECONDS = 0.3
 """How much later than execution a front may see the end, and the other way round, beyond what stamps are unsure of."""
-_OTHER_TOKENS_SECONDS = 0.5
-"""Tellings of unequal token counts belong together as little as ends that are so far apart."""
+_UNEQUAL_SECONDS = 0.5
+"""Tellings of unequal token counts or outcomes belong together as little as ends that are so far apart."""
 _CERTAIN_SECONDS = 1e-3
 _LEAST_LIFE_SECONDS = 1e-3
 
@@ -153,8 +153,14 @@ def distance(one: Completed, other: Completed) -> float:
     if one.start - other.end > slack or other.start - one.end > slack:
         return inf
     counts = (one.output_tokens, other.output_tokens)
-    unequal = None not in counts and counts[0] != counts[1]
-    return apart + 0.1 * abs(one.start - other.start) + (_OTHER_TOKENS_SECONDS if unequal else 0.0)
+    unequal = (None not in counts and counts[0] != counts[1]) + (one.outcome != other.outcome)
+    return apart + _overhang(one, other) + 0.1 * abs(one.start - other.start) + _UNEQUAL_SECONDS * unequal
+
+
+def _overhang(one: Completed, other: Completed) -> float:
+    """By how much neither of two lives lies within the other, as execution lies within what a front sees."""
+    earlier, later_ = sorted((one, other), key=lambda life: life.start)
+    return max(later_.end - earlier.end - later_.end_uncertainty - earlier.end_uncertainty, 0.0)
 
 
 # --- across restarts -----------------------------------------------------------------------------------------------

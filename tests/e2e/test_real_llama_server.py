@@ -18,6 +18,8 @@ LOAD_SECONDS = 12.0
 SETTLE_SECONDS = 30.0
 CLOCK_SECONDS = 0.5
 """Between client and log: some 30 ms on a quiet machine, where this was tried."""
+LAUNCH_SECONDS = 3.0
+"""From arrival to execution: the server takes up a request between two batches, and a batch of prompts can be long."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +72,10 @@ def test_tokens_are_those_of_the_servers_own_bill(session: Session, direction: s
 
 
 def test_durations_are_those_the_clients_saw(session: Session) -> None:
-    """The log tells execution; the client waits for the way there and back too, the longer on a busy machine."""
+    """The log tells execution; the client waits for its turn and the way there and back too."""
     seen = sum(fact.seconds for fact in session.facts)
     told = session.page.sum("llm_request_duration_seconds_sum")
-    assert seen - 0.15 * len(session.facts) < told < seen + 0.05 * len(session.facts)
+    assert 0.7 * seen < told < seen + 0.05 * len(session.facts)
 
 
 def test_every_joule_is_booked(session: Session) -> None:
@@ -92,12 +94,11 @@ def test_each_request_is_one_that_a_client_sent(session: Session) -> None:
         alike = [receipt for receipt in receipts if _tokens(receipt) == (fact.prompt_tokens, fact.output_tokens)]
         receipt = min(alike, key=lambda one: abs(one["end"] - fact.end))
         receipts.remove(receipt)
-        assert receipt["start"] == pytest.approx(fact.start, abs=CLOCK_SECONDS)
+        assert -CLOCK_SECONDS < receipt["start"] - fact.start < LAUNCH_SECONDS
         assert receipt["end"] == pytest.approx(fact.end, abs=CLOCK_SECONDS)
         if fact.first_token is not None:
-            assert receipt["time_to_first_token_seconds"] == pytest.approx(
-                fact.first_token - fact.start, abs=CLOCK_SECONDS
-            )
+            first_token = receipt["start"] + receipt["time_to_first_token_seconds"]
+            assert first_token == pytest.approx(fact.first_token, abs=CLOCK_SECONDS)
 
 
 def _tokens(receipt: dict[str, Any]) -> tuple[int, int]:

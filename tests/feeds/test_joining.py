@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.domain.events import Completed, Counted, Ended, ServerRestarted, Started
+from exporter.domain.events import Completed, Counted, Ended, Outcome, ServerRestarted, Started
 from exporter.domain.units import Instant
 from exporter.feeds.feed import Told
 from exporter.feeds.joining import Joiner
@@ -193,3 +193,27 @@ def _on(seconds: float) -> Instant:
 
 def _at(seconds: float, event: Started | Ended | Counted | ServerRestarted) -> Told:
     return Told(event, _on(seconds))
+
+
+def test_of_two_that_end_together_each_is_joined_with_its_own_outcome() -> None:
+    joiner, passed = Joiner(2), Passed()
+    for id_, start, end in (("1", 0.0, 4.0), ("2", 1.0, 4.1)):
+        passed.take(joiner.hear(0, _at(start, Started(id_, _on(start))), _on(start)))
+        outcome: Outcome = "aborted" if id_ == "1" else "ok"
+        passed.take(joiner.hear(0, _at(end, Ended(id_, _on(end), outcome=outcome)), _on(end)))
+    wholes: list[tuple[str, float, float, Outcome]] = [("a", 0.9, 4.11, "ok"), ("b", -0.1, 4.12, "aborted")]
+    for id_, start, end, outcome in wholes:
+        whole = Completed(id_, _on(start), _on(end), outcome=outcome)
+        joiner.hear(1, Told(whole, _on(end)), _on(end))
+    passed.take(joiner.release(_on(20.0)))
+    assert {id_: life.outcome for id_, life in passed.lives.items()} == {"1": "aborted", "2": "ok"}
+
+
+def test_of_two_that_end_together_execution_lies_within_what_the_front_saw() -> None:
+    joiner, passed = Joiner(2), Passed()
+    for id_, start, end in (("front-one-of-many", 0.0, 4.05), ("front-two-of-many", 2.0, 4.0)):
+        passed.take(joiner.hear(0, Told(Completed(id_, _on(start), _on(end)), _on(end)), _on(end)))
+    for id_, start, end in (("7", 0.5, 4.02), ("8", 2.01, 3.99)):
+        joiner.hear(1, Told(Completed(id_, _on(start), _on(end), output_tokens=int(id_)), _on(end)), _on(end))
+    passed.take(joiner.release(_on(20.0)))
+    assert [life.output_tokens for life in passed.lives.values()] == [7, 8]
