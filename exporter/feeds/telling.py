@@ -17,6 +17,8 @@ _UNNAMED_SLACK_SECONDS = 0.3
 """How much later than execution a front may see the end, and the other way round, beyond what stamps are unsure of."""
 _UNEQUAL_SECONDS = 0.5
 """Tellings of unequal token counts or outcomes belong together as little as ends that are so far apart."""
+_QUEUED = 0.02
+"""Starts say little: a front sees arrival, and a request may have queued for seconds."""
 _CERTAIN_SECONDS = 1e-3
 _LEAST_LIFE_SECONDS = 1e-3
 
@@ -154,7 +156,7 @@ def distance(one: Completed, other: Completed) -> float:
         return inf
     counts = (one.output_tokens, other.output_tokens)
     unequal = (None not in counts and counts[0] != counts[1]) + (one.outcome != other.outcome)
-    return apart + _overhang(one, other) + 0.1 * abs(one.start - other.start) + _UNEQUAL_SECONDS * unequal
+    return apart + _overhang(one, other) + _QUEUED * abs(one.start - other.start) + _UNEQUAL_SECONDS * unequal
 
 
 def _overhang(one: Completed, other: Completed) -> float:
