@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from ssl import SSLContext
 
-from aiohttp.web import Application, AppRunner
+from aiohttp.web import Application
 
 from exporter.clock import SystemClock
 from exporter.config.calibrations import calibrations_for
@@ -18,7 +18,8 @@ from exporter.domain.snapshot import SettledRequest, Snapshot
 from exporter.domain.units import Instant
 from exporter.engine import Engine, PowerFeed
 from exporter.feeds.gauges import Poller, polling
-from exporter.feeds.opening import Feeds, Proxied, open_feeds
+from exporter.feeds.opening import Feeds, ProxiedServer, open_feeds
+from exporter.listening import url_of
 from exporter.pipeline.foretelling import Ended
 from exporter.pipeline.pipeline import Pipeline
 from exporter.pipeline.server import serves
@@ -28,7 +29,7 @@ from exporter.proxy.calibration.calibration import Calibration
 from exporter.recording.recorder import RecordedPipeline
 from exporter.recording.tape import Tape
 from exporter.server import Doors, InForce, build, serve
-from exporter.server.intake import Intakes, OtlpIntake, PushIntake
+from exporter.server.intake import Intakes
 from exporter.state import StateStore
 
 log = logging.getLogger(__name__)
@@ -107,11 +108,12 @@ async def _stopped(engine: Engine, running: "asyncio.Task[None]") -> None:
 async def _listen(settings: Settings, engine: Engine, feeds: Feeds, clock: SystemClock, stack: AsyncExitStack) -> str:
     """Answer scrapers and whoever tells of requests; returns where."""
     api = settings.web.api
-    pages = build(engine.published, engine.ready, engine.fault, engine.calibrations, _intakes(feeds, clock), api=api)
+    intakes = Intakes(clock.now, clock.wall_offset, feeds.traced, feeds.pushed)
+    pages = build(engine.published, engine.ready, engine.fault, engine.calibrations, intakes, api=api)
     tls = _guard(pages, settings.web, engine)
     runner = await serve(pages, settings.listen, tls)
     stack.push_async_callback(runner.cleanup)
-    return _url(runner, "http" if tls is None else "https")
+    return url_of(runner, "http" if tls is None else "https")
 
 
 def _guard(pages: Application, web: WebSettings, engine: Engine) -> SSLContext | None:
@@ -130,7 +132,7 @@ def _guard(pages: Application, web: WebSettings, engine: Engine) -> SSLContext |
 
 
 async def _open_gateway(
-    one: Proxied, settings: Settings, engine: Engine, clock: SystemClock, stack: AsyncExitStack
+    one: ProxiedServer, settings: Settings, engine: Engine, clock: SystemClock, stack: AsyncExitStack
 ) -> None:
     """Take requests for a server. It ends before the engine does: what it cuts is told in time."""
     from exporter.gateway import open_gateway  # noqa: PLC0415 - most servers are asked directly
@@ -150,19 +152,6 @@ async def _open_gateway(
     log.info(
         "requests for server %s are taken at %s and passed on to %s", one.server, gateway.url, one.options.upstream
     )
-
-
-def _intakes(feeds: Feeds, clock: SystemClock) -> Intakes:
-    """The servers of which requests are told over HTTP."""
-    otlp = [OtlpIntake(one.server, one.inbox, one.core) for one in feeds.traced]
-    push = [PushIntake(one.server, one.inbox, one.core) for one in feeds.pushed]
-    return Intakes(clock.now, clock.wall_offset, otlp, push)
-
-
-def _url(runner: AppRunner, scheme: str) -> str:
-    host, port = runner.addresses[0][:2]
-    local = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
-    return f"{scheme}://{local}:{port}"
 
 
 def open_sources(settings: Settings, clock: SystemClock) -> list[Opened]:

@@ -36,6 +36,13 @@ async def listen(runner: web.BaseRunner, address: ListenAddress, key: str, tls: 
         raise ListenError(f"cannot listen on {address.host}:{address.port}: {_reason(error, key)}") from error
 
 
+def url_of(runner: web.BaseRunner, scheme: str = "http") -> str:
+    """Where a runner that listens is reached from this machine, without a slash at the end."""
+    host, port = runner.addresses[0][:2]
+    local = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    return f"{scheme}://{local}:{port}"
+
+
 def _reason(error: OSError, key: str) -> str:
     if isinstance(error, socket.gaierror):
         return f"the host name is not known; change {key}"

@@ -89,6 +89,29 @@ class Completed:
     trace_id: str | None = None
 
 
+LEAST_LIFE_SECONDS = 1e-3
+"""A request shorter than its log's resolution still ran."""
+
+
+def together(start: Started, first_token: float | None, end: Ended) -> Completed:
+    """What was told of one request piece by piece, as one piece of news."""
+    return Completed(
+        id=end.id,
+        start=start.at,
+        end=Instant(max(end.at, start.at + LEAST_LIFE_SECONDS)),
+        start_uncertainty=start.uncertainty,
+        end_uncertainty=end.uncertainty,
+        first_token=Instant(first_token) if first_token is not None else None,
+        outcome=end.outcome,
+        model=end.model or start.model,
+        prompt_tokens=end.prompt_tokens if end.prompt_tokens is not None else start.prompt_tokens,
+        cached_tokens=end.cached_tokens,
+        output_tokens=end.output_tokens,
+        tenant=start.tenant,
+        trace_id=start.trace_id,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Counted:
     """A request was served, but nothing says when it ran: it can be counted, never attributed."""

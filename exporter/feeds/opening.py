@@ -17,7 +17,7 @@ from exporter.requests.registry import READERS
 
 
 @dataclass(frozen=True, slots=True)
-class Proxied:
+class ProxiedServer:
     """A server that is asked through our reverse proxy. What that sees goes into the inbox."""
 
     server: str
@@ -26,21 +26,21 @@ class Proxied:
 
 
 @dataclass(frozen=True, slots=True)
-class Traced:
-    """A server whose requests are posted to us as spans."""
+class TracedServer:
+    """A server whose requests are posted to us as spans. `core`: which spans are its own."""
 
     server: str
-    core: otlp.OtlpCore
     inbox: Inbox
+    core: otlp.OtlpCore
 
 
 @dataclass(frozen=True, slots=True)
-class Pushed:
-    """A server whose requests are posted to us as events."""
+class PushedServer:
+    """A server whose requests are posted to us as events. `core`: what it was told before."""
 
     server: str
-    core: push.PushCore
     inbox: Inbox
+    core: push.PushCore
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +53,9 @@ class Feeds:
     """
 
     feeds: list[Feed] = field(default_factory=list)
-    proxied: list[Proxied] = field(default_factory=list)
-    traced: list[Traced] = field(default_factory=list)
-    pushed: list[Pushed] = field(default_factory=list)
+    proxied: list[ProxiedServer] = field(default_factory=list)
+    traced: list[TracedServer] = field(default_factory=list)
+    pushed: list[PushedServer] = field(default_factory=list)
 
     def close(self) -> None:
         """Close all of them."""
@@ -107,13 +107,13 @@ def _open(server: str, requests: RequestSettings, opened: Feeds) -> Feed:
 def _inbox(server: str, requests: RequestSettings, opened: Feeds) -> Inbox:
     if requests.source == "proxy":
         inbox = Inbox(server, ends_with_us=True)
-        opened.proxied.append(Proxied(server, proxied.check(requests.options, requests.timezone), inbox))
+        opened.proxied.append(ProxiedServer(server, proxied.check(requests.options, requests.timezone), inbox))
     elif requests.source == "otlp":
         inbox = Inbox(server)
-        opened.traced.append(Traced(server, otlp.core(requests.options), inbox))
+        opened.traced.append(TracedServer(server, inbox, otlp.core(requests.options)))
     else:
         push.build(requests.options, requests.timezone)
         core = push.PushCore()
         inbox = Inbox(server, memory=core)
-        opened.pushed.append(Pushed(server, core, inbox))
+        opened.pushed.append(PushedServer(server, inbox, core))
     return inbox

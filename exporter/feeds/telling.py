@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
 
-from exporter.domain.events import Completed, Ended, Started
+from exporter.domain.events import Completed, Ended, Started, together
 from exporter.domain.units import Instant
 from exporter.feeds.feed import Told
 from exporter.recording.values import from_json, to_json
@@ -20,7 +20,6 @@ _UNEQUAL_SECONDS = 0.5
 _QUEUED = 0.02
 """Starts say little: a front sees arrival, and a request may have queued for seconds."""
 _CERTAIN_SECONDS = 1e-3
-_LEAST_LIFE_SECONDS = 1e-3
 
 _PREFIX = re.compile(r"^(?:chatcmpl|cmpl|resp|msg)[-_]")
 _PROMPT_NUMBER = re.compile(r"-\d{1,4}$")
@@ -66,22 +65,7 @@ class Telling:
 
 def whole(begun: Begun, event: Ended, told: Told, at: Instant) -> Telling:
     """Start and end as one telling."""
-    start = begun.started
-    life = Completed(
-        id=event.id,
-        start=start.at,
-        end=Instant(max(event.at, start.at + _LEAST_LIFE_SECONDS)),
-        start_uncertainty=start.uncertainty,
-        end_uncertainty=event.uncertainty,
-        first_token=begun.first_token,
-        outcome=event.outcome,
-        model=event.model or start.model,
-        prompt_tokens=event.prompt_tokens if event.prompt_tokens is not None else start.prompt_tokens,
-        cached_tokens=event.cached_tokens,
-        output_tokens=event.output_tokens,
-        tenant=start.tenant,
-        trace_id=start.trace_id,
-    )
+    life = together(begun.started, begun.first_token, event)
     return Telling(life, begun.names | names_of(event.id, told.aliases), told, at)
 
 

@@ -10,7 +10,7 @@ from exporter.feeds.inbox import Inbox
 from exporter.gateway.accounting import Accountant, Estimate, Fault, Now
 from exporter.gateway.relay import Relay
 from exporter.gateway.upstream import LONGEST_HEADER, LONGEST_LINE, Upstream
-from exporter.listening import listen
+from exporter.listening import listen, url_of
 from exporter.requests.posted.proxied import ProxyOptions
 
 GRACE_SECONDS = 5.0
@@ -89,10 +89,4 @@ async def open_gateway(  # noqa: PLR0913 - it is where everything meets
     except BaseException:
         await upstream.close()
         raise
-    return Gateway(_url(runner), runner, relay, upstream)
-
-
-def _url(runner: web.ServerRunner) -> str:
-    host, port = runner.addresses[0][:2]
-    local = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
-    return f"http://{local}:{port}"
+    return Gateway(url_of(runner), runner, relay, upstream)

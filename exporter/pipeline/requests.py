@@ -18,6 +18,7 @@ from math import inf
 from typing import Any
 
 from exporter.domain.events import (
+    LEAST_LIFE_SECONDS,
     Closing,
     Completed,
     Counted,
@@ -27,14 +28,13 @@ from exporter.domain.events import (
     RequestEvent,
     ServerRestarted,
     Started,
+    together,
 )
 from exporter.domain.units import Instant
 from exporter.ledger.claims import Life
 from exporter.pipeline.remembered import Remembered
 from exporter.pipeline.usual import LEAST_SILENCE_SECONDS, SILENCE_FACTOR, Usual
 
-_LEAST_LIFE_SECONDS = 1e-3
-"""A request shorter than its log's resolution still ran."""
 _FARTHEST_HORIZONS = 4.0
 """Old news tells of nothing further ahead of what has settled than this: a wrong stamp must not claim years."""
 _MOST_RUNNING = 20_000
@@ -143,7 +143,7 @@ class Requests:
         if running is not None:
             self.usual.hear(event.at, heard_at)
             self._close(event.closing)
-            self._finish(_join(running, event), running)
+            self._finish(together(running.news, running.first_token, event), running)
         elif event.id in self._remembered:
             self.duplicates += 1
         else:
@@ -165,7 +165,8 @@ class Requests:
         for id_ in [id_ for id_, running in self.running.items() if running.news.at < event.at]:
             running = self.running.pop(id_)
             self._close("restart")
-            self._finish(_join(running, Ended(id_, event.at, outcome="aborted", closing="restart")), running)
+            cut = Ended(id_, event.at, outcome="aborted", closing="restart")
+            self._finish(together(running.news, running.first_token, cut), running)
         self._remembered.clear()
         self._given_up.clear()
 
@@ -187,7 +188,7 @@ class Requests:
     def _life(self, news: Completed, running: Running | None) -> Life:
         # What a start's news said is out of date once the whole is known, unless time was given out on it.
         since = news.start if running is None or running.since == running.news.at else max(news.start, running.since)
-        end = max(news.end, since + _LEAST_LIFE_SECONDS)
+        end = max(news.end, since + LEAST_LIFE_SECONDS)
         known_first = news.first_token is not None
         first = min(max(news.first_token or since, since), end)
         prompt = self.usual.prompt_tokens if news.prompt_tokens is None else news.prompt_tokens
@@ -206,7 +207,7 @@ class Requests:
 
     def _haunt(self, id_: str, start: float, end: float) -> None:
         """Somebody was there about then. Its energy is unattributed rather than idle or everyone else's."""
-        if end - start >= _LEAST_LIFE_SECONDS:
+        if end - start >= LEAST_LIFE_SECONDS:
             life = Life(start, start, end, 0.0, self.usual.tokens_per_second * (end - start))
             self._fresh.append(Finished(Completed(id_, Instant(start), Instant(end)), life, ghost=True))
             self._introduce(start, end)
@@ -218,7 +219,7 @@ class Requests:
         self._remembered.add(id_, running.news.at, running.news.at)
         since = running.since
         usual = self.usual.duration() if self.usual.durations else now - running.news.at
-        probable_end = max(min(running.news.at + usual, now), since + _LEAST_LIFE_SECONDS)
+        probable_end = max(min(running.news.at + usual, now), since + LEAST_LIFE_SECONDS)
         ghost = Life(since, since, probable_end, 0.0, 0.0)
         news = Completed(id_, running.news.at, Instant(ghost.end))
         self._fresh.append(Finished(news, ghost, ghost=True, accrued=running.accrued))
@@ -357,23 +358,3 @@ def _plausible(event: RequestEvent, latest: float) -> RequestEvent:
         good = start == event.start and end == event.end
         return event if good else replace(event, start=Instant(start), end=Instant(end))
     return event if event.at <= latest else replace(event, at=Instant(latest))
-
-
-def _join(running: Running, event: Ended) -> Completed:
-    """Start and end of one request as one piece of news."""
-    start = running.news
-    return Completed(
-        id=event.id,
-        start=start.at,
-        end=Instant(max(event.at, start.at + _LEAST_LIFE_SECONDS)),
-        start_uncertainty=start.uncertainty,
-        end_uncertainty=event.uncertainty,
-        first_token=Instant(running.first_token) if running.first_token is not None else None,
-        outcome=event.outcome,
-        model=event.model or start.model,
-        prompt_tokens=event.prompt_tokens if event.prompt_tokens is not None else start.prompt_tokens,
-        cached_tokens=event.cached_tokens,
-        output_tokens=event.output_tokens,
-        tenant=start.tenant,
-        trace_id=start.trace_id,
-    )

@@ -2,7 +2,7 @@
 
 from exporter.server.access import Doors, InForce
 from exporter.server.application import build
-from exporter.server.intake import Intakes, OtlpIntake, PushIntake
+from exporter.server.intake import Intakes
 from exporter.server.listening import serve
 
-__all__ = ["Doors", "InForce", "Intakes", "OtlpIntake", "PushIntake", "build", "serve"]
+__all__ = ["Doors", "InForce", "Intakes", "build", "serve"]

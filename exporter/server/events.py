@@ -10,11 +10,12 @@ from aiohttp import web
 
 from exporter.domain.events import Ignored
 from exporter.domain.units import Instant
+from exporter.feeds.opening import PushedServer
 from exporter.requests.parts.stamps import Moment
 from exporter.requests.posted.push import BAD_EVENT, BAD_JSON, RefusalError, parse, parse_value
 from exporter.requests.posted.pushed import Pushed, schema
 from exporter.server.bodies import BREATH, Bodies, UnreadableError, off_the_loop, refuse_browsers
-from exporter.server.intake import Intakes, PushIntake, nobody
+from exporter.server.intake import Intakes, nobody
 
 PATH = "/api/v1/events"
 SCHEMA_PATH = f"{PATH}/schema"
@@ -108,7 +109,7 @@ class _Events:
         intake.inbox.count("used")
         return "accepted"
 
-    def _whose(self, server: str | None) -> PushIntake:
+    def _whose(self, server: str | None) -> PushedServer:
         if server is None and len(self._intakes) == 1:
             return self._first
         if server is None or server not in self._intakes:

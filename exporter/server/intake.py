@@ -9,36 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from exporter.domain.units import Instant
-from exporter.feeds.inbox import Inbox
-from exporter.requests.posted.otlp import OtlpCore
-from exporter.requests.posted.push import PushCore
-
-
-@dataclass(frozen=True, slots=True)
-class OtlpIntake:
-    """A server whose requests are told as spans.
-
-    Attributes:
-        server: its name. inbox: where its news goes. core: which spans are its own.
-    """
-
-    server: str
-    inbox: Inbox
-    core: OtlpCore
-
-
-@dataclass(frozen=True, slots=True)
-class PushIntake:
-    """A server whose requests are told as events.
-
-    Attributes:
-        server: the name by which events say that they are its own. inbox: where its news goes.
-        core: what it was told before.
-    """
-
-    server: str
-    inbox: Inbox
-    core: PushCore
+from exporter.feeds.opening import PushedServer, TracedServer
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +25,8 @@ class Intakes:
 
     now: Callable[[], Instant]
     wall_offset: Callable[[], float | None]
-    otlp: Sequence[OtlpIntake] = ()
-    push: Sequence[PushIntake] = ()
+    otlp: Sequence[TracedServer] = ()
+    push: Sequence[PushedServer] = ()
 
 
 def nobody(source: str) -> str:

@@ -10,11 +10,12 @@ from aiohttp import web
 
 from exporter.domain.events import Dropped, Heard, Used
 from exporter.domain.units import Instant
+from exporter.feeds.opening import TracedServer
 from exporter.requests.posted.otlp import OTHER_SERVICE, UNREADABLE, meet
 from exporter.requests.posted.spans.nesting import Nesting
 from exporter.requests.posted.spans.span import Span, spans_of
 from exporter.server.bodies import BREATH, Bodies, UnreadableError, off_the_loop, refuse_browsers
-from exporter.server.intake import Intakes, OtlpIntake, nobody
+from exporter.server.intake import Intakes, nobody
 
 PATH = "/v1/traces"
 MOST_BYTES = 8 << 20
@@ -23,7 +24,7 @@ _JSON = "application/json"
 _STATUS_CODES = {400: 3, 403: 7, 408: 4, 413: 8, 415: 3, 503: 14}  # google.rpc.Code
 
 
-_Heard = tuple[OtlpIntake, Heard, tuple[str, ...]]
+_Heard = tuple[TracedServer, Heard, tuple[str, ...]]
 
 
 class _Encoding(NamedTuple):
@@ -106,11 +107,11 @@ class _Traces:
         nobodys = [OTHER_SERVICE] * (len(spans) - len(ours)) + [UNREADABLE] * unreadable
         return met + [(self._intakes[0], heard, ()) for heard in nobodys]
 
-    def _whose(self, span: Span) -> OtlpIntake | None:
+    def _whose(self, span: Span) -> TracedServer | None:
         return next((intake for intake in self._intakes if intake.core.fits(span)), None)
 
 
-def _put(intake: OtlpIntake, heard: Heard, aliases: tuple[str, ...], now: Instant) -> None:
+def _put(intake: TracedServer, heard: Heard, aliases: tuple[str, ...], now: Instant) -> None:
     if isinstance(heard, Used):
         for event in heard.events:
             intake.inbox.put(event, now, aliases)

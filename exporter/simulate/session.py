@@ -15,6 +15,7 @@ from aiohttp.web import AppRunner
 from exporter.clock import SystemClock
 from exporter.domain.settings import ListenAddress, Settings
 from exporter.domain.snapshot import SettledRequest, Snapshot
+from exporter.listening import url_of
 from exporter.power.select import Opened
 from exporter.simulate.desk import Desk
 from exporter.simulate.front import Front, serve_front
@@ -101,7 +102,7 @@ async def simulate_live(
         async with make_exporter(plan.settings(directory), clock, lambda *_: opened, settled.extend) as exporter:
             front = await _serve(plan, simulation, desk, clock)
             try:
-                say(_welcome(plan, directory, exporter.url, _url(front)))
+                say(_welcome(plan, directory, exporter.url, url_of(front)))
                 await _drive(simulation, desk, clock, stop, lambda: _compare(simulation, settled, exporter.snapshot()))
             finally:
                 await front.cleanup()
@@ -181,12 +182,6 @@ def _welcome(plan: Plan, directory: Path, exporter: str, front: str) -> str:
             "",
         ]
     )
-
-
-def _url(runner: AppRunner) -> str:
-    host, port = runner.addresses[0][:2]
-    local = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
-    return f"http://{local}:{port}"
 
 
 def _say(text: str) -> None:

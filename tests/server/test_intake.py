@@ -36,9 +36,10 @@ from exporter.domain.events import Completed, Ended, Started
 from exporter.domain.settings import ListenAddress
 from exporter.domain.units import Instant
 from exporter.feeds.inbox import Inbox
+from exporter.feeds.opening import PushedServer, TracedServer
 from exporter.requests.posted.otlp import OtlpCore
 from exporter.requests.posted.push import PushCore
-from exporter.server import Intakes, OtlpIntake, PushIntake, build, serve
+from exporter.server import Intakes, build, serve
 from exporter.server.bodies import MOST_BODIES
 from exporter.server.events import MOST_LINES
 from tests.metrics.examples import published
@@ -111,8 +112,8 @@ async def running(
     otlp: Mapping[str, str | None] | None = None, push: Sequence[str] = (), most: int = 100_000
 ) -> AsyncIterator[Running]:
     inboxes = {name: Inbox(name, most=most) for name in (*(otlp or {}), *push)}
-    traced = [OtlpIntake(name, inboxes[name], OtlpCore(service)) for name, service in (otlp or {}).items()]
-    pushed = [PushIntake(name, inboxes[name], PushCore()) for name in push]
+    traced = [TracedServer(name, inboxes[name], OtlpCore(service)) for name, service in (otlp or {}).items()]
+    pushed = [PushedServer(name, inboxes[name], PushCore()) for name in push]
     intakes = Intakes(lambda: Instant(NOW), lambda: 0.0, traced, pushed)
     faults: list[str] = []
     runner = await serve(build(published, lambda: True, faults.append, dict, intakes), ListenAddress("127.0.0.1", 0))
@@ -486,12 +487,13 @@ def test_the_protobuf_library_is_loaded_only_by_those_who_are_told_by_spans() ->
     script = """
 import sys
 from exporter.app import exporting
-from exporter.server import Intakes, OtlpIntake, build
+from exporter.feeds.opening import TracedServer
+from exporter.server import Intakes, build
 from exporter.feeds.inbox import Inbox
 from exporter.requests.posted.otlp import OtlpCore
 build(None, None)
 assert "google.protobuf" not in sys.modules
-build(None, None, intakes=Intakes(None, None, [OtlpIntake("a", Inbox("a"), OtlpCore(None))]))
+build(None, None, intakes=Intakes(None, None, [TracedServer("a", Inbox("a"), OtlpCore(None))]))
 assert "google.protobuf" in sys.modules
 """
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
