@@ -86,8 +86,8 @@ def test_the_script_around_a_server_copies_its_output_and_lets_it_have_the_signa
         os.kill(process.pid, signal.SIGTERM)
         assert process.wait(timeout=30) == 7
         assert process.stdout.readline() == "told to stop\n"
+        assert "told to stop" in eventually(log)  # before what is left is killed, `tee` among it
         os.killpg(process.pid, signal.SIGKILL)  # as a container's end does to what is left in it
-    assert "told to stop" in eventually(log)
     assert "--" in log.read_text()
 
 
