@@ -22,7 +22,8 @@ from prometheus_client.utils import floatToGoString
 
 from exporter.domain.snapshot import Exemplar, HistogramValue, Published
 from exporter.metrics.accept import qualities
-from exporter.metrics.catalogue import CATALOGUE, Family
+from exporter.metrics.catalogue import CATALOGUE
+from exporter.metrics.catalogue.family import Family
 from exporter.metrics.samples import Sample, samples
 
 TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Iterator
 from typing import get_args
 
-from exporter.metrics.catalogue import CATALOGUE, LABELS, Family, Topic
+from exporter.metrics.catalogue import CATALOGUE
+from exporter.metrics.catalogue.family import Family, Topic
+from exporter.metrics.catalogue.labels import LABELS
 
 _PREFACE = """\
 # Metrics

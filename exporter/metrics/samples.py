@@ -32,7 +32,8 @@ from exporter.domain.snapshot import (
     Snapshot,
     SourceView,
 )
-from exporter.metrics import catalogue as c
+from exporter.metrics.catalogue import attribution, budgets, energy, itself, proxies, requests
+from exporter.metrics.catalogue.family import Family
 
 _OUTCOMES = get_args(Outcome)
 _CLOSINGS = get_args(Closing)
@@ -50,7 +51,7 @@ _Key = TypeVar("_Key", bound=str)
 class Sample(NamedTuple):
     """One value of a family. A histogram is one value; of an info only the labels speak."""
 
-    family: c.Family
+    family: Family
     labels: tuple[str, ...]
     value: float | HistogramValue
 
@@ -62,7 +63,7 @@ def samples(published: Published) -> Iterator[Sample]:
             yield Sample(family, labels, value)
 
 
-_Sample = tuple[c.Family, tuple[str, ...], float | HistogramValue | None]
+_Sample = tuple[Family, tuple[str, ...], float | HistogramValue | None]
 
 
 def _all(published: Published) -> Iterator[_Sample]:
@@ -86,151 +87,151 @@ def _all(published: Published) -> Iterator[_Sample]:
     for log in health.logs:
         yield from _log(log)
     for gauge in health.gauges:
-        yield c.GAUGE_READINGS, (gauge.server,), gauge.readings
-        yield from _each(c.GAUGE_FAILURES, (gauge.server,), gauge.failures, _GAUGE_FAILURES)
+        yield itself.GAUGE_READINGS, (gauge.server,), gauge.readings
+        yield from _each(itself.GAUGE_FAILURES, (gauge.server,), gauge.failures, _GAUGE_FAILURES)
     yield from _self(snapshot, health)
 
 
 def _model(view: ModelView) -> Iterator[_Sample]:
     labels = (view.server, view.model)
-    for method, energy in view.energy.items():
-        yield c.REQUEST_ENERGY, (*labels, method), energy
-    for method, energy in view.energy_per_output_token.items():
-        yield c.REQUEST_ENERGY_PER_OUTPUT_TOKEN, (*labels, method), energy
-    yield c.REQUEST_DURATION, labels, view.duration
-    yield c.REQUEST_TIME_TO_FIRST_TOKEN, labels, view.time_to_first_token
-    yield from _each(c.REQUESTS, labels, view.requests, _OUTCOMES)
-    yield from _each(c.TOKENS, labels, view.tokens, _DIRECTIONS)
-    yield from _each(c.PHASE_ENERGY, labels, view.phase_joules, _PHASES)
+    for method, joules in view.energy.items():
+        yield requests.REQUEST_ENERGY, (*labels, method), joules
+    for method, joules in view.energy_per_output_token.items():
+        yield requests.REQUEST_ENERGY_PER_OUTPUT_TOKEN, (*labels, method), joules
+    yield requests.REQUEST_DURATION, labels, view.duration
+    yield requests.REQUEST_TIME_TO_FIRST_TOKEN, labels, view.time_to_first_token
+    yield from _each(requests.REQUESTS, labels, view.requests, _OUTCOMES)
+    yield from _each(requests.TOKENS, labels, view.tokens, _DIRECTIONS)
+    yield from _each(requests.PHASE_ENERGY, labels, view.phase_joules, _PHASES)
 
 
 def _proxy(view: ProxyView) -> Iterator[_Sample]:
     labels = (view.server, view.model, view.proxy)
-    yield c.PROXY_ENERGY, labels, view.predicted_joules
-    yield c.PROXY_UNPREDICTED, labels, view.unpredicted
+    yield proxies.PROXY_ENERGY, labels, view.predicted_joules
+    yield proxies.PROXY_UNPREDICTED, labels, view.unpredicted
     for term, learned in sorted(view.coefficients.items()):
-        yield c.PROXY_COEFFICIENT, (*labels, term), _finite(learned.value)
-        yield c.PROXY_COEFFICIENT_ERROR, (*labels, term), _finite(learned.error)
+        yield proxies.PROXY_COEFFICIENT, (*labels, term), _finite(learned.value)
+        yield proxies.PROXY_COEFFICIENT_ERROR, (*labels, term), _finite(learned.error)
     for ground, score in sorted(view.scores.items()):
         yield from _ground((*labels, ground), score)
 
 
 def _ground(labels: tuple[str, ...], view: ScoreView) -> Iterator[_Sample]:
-    yield c.PROXY_SAMPLES, labels, view.samples
+    yield proxies.PROXY_SAMPLES, labels, view.samples
     for name in _SCORES:
-        yield c.PROXY_SCORE, (*labels, name), _finite(view.recent.get(name))
-        yield c.PROXY_LIFETIME_SCORE, (*labels, name), _finite(view.lifetime.get(name))
-    yield c.PROXY_ERROR, labels, view.error_ratio if view.samples else None
-    yield c.PROXY_DRIFT, labels, _finite(view.drift)
-    yield c.PROXY_DRIFTING, labels, None if view.drift is None else float(view.drifting)
+        yield proxies.PROXY_SCORE, (*labels, name), _finite(view.recent.get(name))
+        yield proxies.PROXY_LIFETIME_SCORE, (*labels, name), _finite(view.lifetime.get(name))
+    yield proxies.PROXY_ERROR, labels, view.error_ratio if view.samples else None
+    yield proxies.PROXY_DRIFT, labels, _finite(view.drift)
+    yield proxies.PROXY_DRIFTING, labels, None if view.drift is None else float(view.drifting)
 
 
 def _power(view: DeviceView) -> Iterator[_Sample]:
     labels = (view.device.name, view.device.kind, view.device.uuid)
     named = (*labels, view.device.model)
-    yield c.DEVICE_POWER, named, view.power_watts
-    yield c.DEVICE_IDLE_POWER, named, view.idle_watts
-    yield c.DEVICE_ENERGY, named, view.metered_joules
-    yield c.POWER_SENSOR_PERIOD, labels, view.sensor_period_seconds
-    yield c.POWER_COUNTER_RATIO, labels, view.counter_ratio
+    yield energy.DEVICE_POWER, named, view.power_watts
+    yield energy.DEVICE_IDLE_POWER, named, view.idle_watts
+    yield energy.DEVICE_ENERGY, named, view.metered_joules
+    yield energy.POWER_SENSOR_PERIOD, labels, view.sensor_period_seconds
+    yield energy.POWER_COUNTER_RATIO, labels, view.counter_ratio
 
 
 def _books(view: DeviceView) -> Iterator[_Sample]:
     labels = (view.device.name, view.device.kind, view.device.uuid)
-    yield from _each(c.ENERGY, labels, view.booked, _SHARES)
-    yield c.ENERGY_UNSETTLED, labels, view.unsettled_joules
+    yield from _each(energy.ENERGY, labels, view.booked, _SHARES)
+    yield energy.ENERGY_UNSETTLED, labels, view.unsettled_joules
 
 
 def _sampling(view: DeviceView) -> Iterator[_Sample]:
     labels = (view.device.name,)
-    yield c.SAMPLES, labels, view.readings
-    yield from _each(c.SAMPLE_ERRORS, labels, view.failures)
-    yield c.INTERPOLATED_ENERGY, labels, view.interpolated_joules
-    yield c.GAP_TIME, labels, view.gap_seconds
-    yield c.METER_RESETS, labels, view.counter_resets
-    yield c.METER_IN_USE, labels, float(view.counter_in_use)
+    yield itself.SAMPLES, labels, view.readings
+    yield from _each(itself.SAMPLE_ERRORS, labels, view.failures)
+    yield itself.INTERPOLATED_ENERGY, labels, view.interpolated_joules
+    yield itself.GAP_TIME, labels, view.gap_seconds
+    yield itself.METER_RESETS, labels, view.counter_resets
+    yield itself.METER_IN_USE, labels, float(view.counter_in_use)
 
 
 def _server(view: ServerView) -> Iterator[_Sample]:
     labels = (view.server,)
-    yield c.RUNNING_REQUESTS, (view.server, "log"), view.running
-    yield c.RUNNING_REQUESTS, (view.server, "server"), view.running_by_server
-    yield c.ENERGY_LATE, labels, view.late_joules
+    yield requests.RUNNING_REQUESTS, (view.server, "log"), view.running
+    yield requests.RUNNING_REQUESTS, (view.server, "server"), view.running_by_server
+    yield energy.ENERGY_LATE, labels, view.late_joules
     for tenant, joules in view.tenants.items():
-        yield c.TENANT_ENERGY, (view.server, tenant), joules
-    yield c.SETTLE_LAG, labels, view.settle_seconds
-    yield from _each(c.CLOSINGS, labels, view.closings, _CLOSINGS)
-    yield c.DUPLICATES, labels, view.duplicates
-    yield c.ORPHANS, labels, view.orphans
-    yield from _each(c.EVENT_UNCERTAINTY, labels, view.uncertainty_seconds)
+        yield requests.TENANT_ENERGY, (view.server, tenant), joules
+    yield itself.SETTLE_LAG, labels, view.settle_seconds
+    yield from _each(itself.CLOSINGS, labels, view.closings, _CLOSINGS)
+    yield itself.DUPLICATES, labels, view.duplicates
+    yield itself.ORPHANS, labels, view.orphans
+    yield from _each(itself.EVENT_UNCERTAINTY, labels, view.uncertainty_seconds)
 
 
 def _attribution(view: ServerView) -> Iterator[_Sample]:
-    yield c.ATTRIBUTION_POLICY, (view.server, view.policy, view.wanted_policy), 1
-    yield from _each(c.ATTRIBUTION_COEFFICIENT, (view.server,), view.coefficients)
+    yield attribution.ATTRIBUTION_POLICY, (view.server, view.policy, view.wanted_policy), 1
+    yield from _each(attribution.ATTRIBUTION_COEFFICIENT, (view.server,), view.coefficients)
 
 
 def _budget(view: BudgetView) -> Iterator[_Sample]:
     budget = view.settings
     labels = (budget.name, "request" if budget.window_seconds is None else written_duration(budget.window_seconds))
-    yield c.BUDGET_INFO, (*labels, budget.server or "", budget.model or "", budget.tenant or ""), 1
-    yield c.BUDGET, labels, budget.joules
-    yield c.BUDGET_CONSUMED, labels, view.consumed_joules
+    yield budgets.BUDGET_INFO, (*labels, budget.server or "", budget.model or "", budget.tenant or ""), 1
+    yield budgets.BUDGET, labels, budget.joules
+    yield budgets.BUDGET_CONSUMED, labels, view.consumed_joules
     if budget.window_seconds is not None:
-        yield c.BUDGET_WINDOW, labels, budget.window_seconds
+        yield budgets.BUDGET_WINDOW, labels, budget.window_seconds
         return
-    yield c.BUDGET_OBJECTIVE, labels, budget.objective
-    yield c.BUDGET_REQUESTS, labels, view.requests
-    yield c.BUDGET_OVER, labels, view.over
+    yield budgets.BUDGET_OBJECTIVE, labels, budget.objective
+    yield budgets.BUDGET_REQUESTS, labels, view.requests
+    yield budgets.BUDGET_OVER, labels, view.over
 
 
 def _carbon(view: CarbonView) -> Iterator[_Sample]:
     if view.grams_per_joule is None:
         return
-    yield c.CARBON_INTENSITY, (), view.grams_per_joule
-    yield c.PUE, (), view.pue
+    yield budgets.CARBON_INTENSITY, (), view.grams_per_joule
+    yield budgets.PUE, (), view.pue
     for server, grams in view.grams.items():
-        yield c.CARBON, (server,), grams
+        yield budgets.CARBON, (server,), grams
 
 
 def _source(view: SourceView) -> Iterator[_Sample]:
     labels = (view.name,)
-    yield c.POWER_SOURCE, (view.name, "true" if view.counter else "false", view.method), 1
-    yield c.SOURCE_UP, labels, float(view.up)
-    yield c.SAMPLE_INTERVAL, labels, view.interval_seconds
-    yield c.SAMPLE_CALL, labels, view.call_seconds
+    yield energy.POWER_SOURCE, (view.name, "true" if view.counter else "false", view.method), 1
+    yield itself.SOURCE_UP, labels, float(view.up)
+    yield itself.SAMPLE_INTERVAL, labels, view.interval_seconds
+    yield itself.SAMPLE_CALL, labels, view.call_seconds
 
 
 def _log(view: LogView) -> Iterator[_Sample]:
     labels = (view.server,)
     for (outcome, reason), count in sorted({("used", ""): 0, **view.lines}.items()):
-        yield c.LOG_LINES, (view.server, outcome, reason), count
-    yield c.LOG_FILES, labels, view.files
-    yield c.LOG_PROBLEMS, labels, len(view.problems)
-    yield c.LOG_READ, labels, view.bytes
-    yield c.LOG_ROTATIONS, labels, view.rotations
-    yield c.LOG_LAG, labels, view.lag_bytes
+        yield itself.LOG_LINES, (view.server, outcome, reason), count
+    yield itself.LOG_FILES, labels, view.files
+    yield itself.LOG_PROBLEMS, labels, len(view.problems)
+    yield itself.LOG_READ, labels, view.bytes
+    yield itself.LOG_ROTATIONS, labels, view.rotations
+    yield itself.LOG_LAG, labels, view.lag_bytes
 
 
 def _self(snapshot: Snapshot, health: Health) -> Iterator[_Sample]:
-    yield c.BUILD, (health.version,), 1
-    yield c.CPU_TIME, (), health.cpu_seconds
-    yield c.MEMORY, (), health.memory_bytes
-    yield c.START_TIME, (), health.start
-    yield c.SNAPSHOT_TIME, (), snapshot.at
-    yield from _each(c.LABEL_OVERFLOWS, (), snapshot.label_overflows, _BOUNDED_LABELS)
-    yield c.CLOCK_STEPS, (), health.clock_steps
-    yield c.CHECKPOINT_FAILURES, (), health.checkpoint_failures
-    yield c.RECORDING_FAILURES, (), health.recording_failures
+    yield itself.BUILD, (health.version,), 1
+    yield itself.CPU_TIME, (), health.cpu_seconds
+    yield itself.MEMORY, (), health.memory_bytes
+    yield itself.START_TIME, (), health.start
+    yield itself.SNAPSHOT_TIME, (), snapshot.at
+    yield from _each(itself.LABEL_OVERFLOWS, (), snapshot.label_overflows, _BOUNDED_LABELS)
+    yield itself.CLOCK_STEPS, (), health.clock_steps
+    yield itself.CHECKPOINT_FAILURES, (), health.checkpoint_failures
+    yield itself.RECORDING_FAILURES, (), health.recording_failures
     if health.web is not None:
-        yield c.WEB_GOOD, (), float(health.web.good)
-        yield c.WEB_CERTIFICATE, (), health.web.certificate_ends
-        yield from _each(c.WEB_REFUSALS, (), health.web.refused, _REFUSALS)
-    yield from _each(c.FAULTS, (), health.faults)
+        yield itself.WEB_GOOD, (), float(health.web.good)
+        yield itself.WEB_CERTIFICATE, (), health.web.certificate_ends
+        yield from _each(itself.WEB_REFUSALS, (), health.web.refused, _REFUSALS)
+    yield from _each(itself.FAULTS, (), health.faults)
 
 
 def _each(
-    family: c.Family, labels: tuple[str, ...], values: Mapping[_Key, float], known: Iterable[_Key] = ()
+    family: Family, labels: tuple[str, ...], values: Mapping[_Key, float], known: Iterable[_Key] = ()
 ) -> Iterator[_Sample]:
     """One sample per entry, sorted; label values `known` beforehand begin at 0."""
     for key, value in sorted({**dict.fromkeys(known, 0), **values}.items()):

@@ -1,10 +1,14 @@
 import re
+from importlib import import_module
+from pkgutil import iter_modules
 
 import pytest
 
 from exporter.metrics import catalogue
-from exporter.metrics.catalogue import CATALOGUE, LABELS, Family
-from exporter.metrics.catalogue import UNITS as BASE_UNITS
+from exporter.metrics.catalogue import CATALOGUE
+from exporter.metrics.catalogue.family import UNITS as BASE_UNITS
+from exporter.metrics.catalogue.family import Family
+from exporter.metrics.catalogue.labels import LABELS
 from exporter.proxy.proxies import UNITS
 
 NOT_BASE_UNITS = re.compile(
@@ -15,7 +19,8 @@ families = pytest.mark.parametrize("family", CATALOGUE, ids=lambda family: famil
 
 
 def test_every_family_that_is_declared_is_in_the_catalogue_once() -> None:
-    declared = [value for value in vars(catalogue).values() if isinstance(value, Family)]
+    topics = [import_module(f"{catalogue.__name__}.{found.name}") for found in iter_modules(catalogue.__path__)]
+    declared = [value for topic in topics for value in vars(topic).values() if isinstance(value, Family)]
     assert sorted(family.name for family in CATALOGUE) == sorted(family.name for family in declared)
     assert len({family.name for family in CATALOGUE}) == len(CATALOGUE)
 

@@ -1,0 +1,38 @@
+"""What every label means."""
+
+LABELS = {
+    "budget": "name of an energy budget of the configuration",
+    "configured": "the attribution policy that the configuration asks for",
+    "counter": "whether the source reads an energy counter: `true` or `false`",
+    "device": "short name on this machine: `gpu0`, `cpu0`, `dram0`",
+    "direction": "`input` (prompt) or `output` (generated)",
+    "edge": "`start` or `end` of a request",
+    "ground": "what a proxy is held against: `isolated` (requests that ran alone, metered), `window` (stretches of "
+    "time, metered) or `request` (shares, by the attribution policy: no headline)",
+    "how": "how a request was seen to end: `finish`, `abort`, `release`, `timeout`, `reuse`, `restart`",
+    "kind": "`gpu`, `cpu` or `dram`",
+    "label": "the bounded label whose bound was reached",
+    "method": "`measured` by a sensor, `estimated` by a model of the device, `simulated`: nothing real drew it, or "
+    "`time_proxy`: predicted from time",
+    "model": "the model's name, from the log or configured; `other` past the bound",
+    "name": "the device's product name",
+    "outcome": "of a request: `ok`, `error`, `aborted`; of a log line: `used`, `ignored`, `dropped`",
+    "per": "the window of an energy budget, such as `1d`, or `request`",
+    "phase": "`prefill` or `decode`",
+    "policy": "the attribution policy in force: `time`, `tokens`, `steps`",
+    "proxy": "`time`, `affine_time`, `time_share`, `tokens`, `step_model`, `peak`",
+    "reason": "from a closed set per source or reader; empty where nothing needs a reason",
+    "score": "`r2` (1: perfect, below 0: the mean does better), `mape` (mean of absolute error / actual), "
+    "`bias` (sum of errors / sum of actual, above 0: too much), `pearson`, `spearman`",
+    "server": "the name of the inference server in the configuration",
+    "share": "`requests`, `idle` (no request ran) or `unattributed` (caused by a request that is not known)",
+    "source": "the power source: `nvml`, `rapl`, `cpu`, `simulated`",
+    "stage": "the part of the exporter in which the fault was caught",
+    "tenant": "whom a request is billed to: a header's value, a key's hash; `unknown` if it named nobody, `other` past "
+    "`labels.tenant.max`",
+    "term": "what costs the joules: a `step`, a token (`prefill_token`, `decode_token`, `context_token`, "
+    "`prompt_token`, `output_token`), a `request`, a `second` or `shared_second` (watts); `idle` is in watts",
+    "uuid": "the vendor's identity of the device, empty where there is none",
+    "version": "the exporter's version",
+    "view": "who says so: `log`",
+}
