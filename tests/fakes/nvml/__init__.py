@@ -14,6 +14,11 @@ In another process, time is real, perhaps faster, and the script may grow while 
 
 Script time starts at 0. Watts hold from their point until the next (piecewise constant); the first reaches back and
 the last reaches on. `true_joules` is the exact integral.
+
+Boards can be set, by any process, and stay set when it is gone::
+
+    fake.power_limit(0), fake.locked_clocks(0)              # what holds now
+    fake.set_calls()                                        # who called which setter, when, and what came of it
 """
 
 import ctypes
@@ -31,11 +36,19 @@ from typing import Literal
 
 SONAME = "libnvidia-ml.so.1"
 SOURCE = Path(__file__).with_name("fake_nvml.c")
+SOURCES = (SOURCE, SOURCE.with_name("settings.h"))
 
 AMPERE, ADA, HOPPER = 7, 8, 9
-NOT_SUPPORTED, DRIVER_NOT_LOADED, LIBRARY_NOT_FOUND, GPU_IS_LOST, UNKNOWN = 3, 9, 12, 15, 999
+INVALID_ARGUMENT, NOT_SUPPORTED, NO_PERMISSION, DRIVER_NOT_LOADED, LIBRARY_NOT_FOUND = 2, 3, 4, 9, 12
+GPU_IS_LOST, IN_USE, UNKNOWN = 15, 19, 999
+VGPU_GUEST = 2
 
-FaultKind = Literal["error", "no_counter", "no_power", "no_instant", "no_usage", "stuck", "reset", "gain", "slow"]
+FaultKind = Literal[
+    "error", "no_counter", "no_power", "no_instant", "no_usage", "stuck", "reset", "gain", "slow",
+    "no_limits", "no_clocks", "set_error", "set_ignored",
+]  # fmt: skip
+Setter = Literal["power_limit", "clocks", "reset_clocks"]
+_VALUES: dict[Setter, int] = {"power_limit": 1, "clocks": 2, "reset_clocks": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +58,11 @@ class Fault:
     Kinds: `error` answers every call with the code `value` (only the first `times` calls, where given); `no_counter`,
     `no_power`, `no_instant` and `no_usage` answer NOT_SUPPORTED; `stuck` holds the counter; `reset` sets it to zero at
     `start`; `gain` lets it run `value` times too fast; `slow` makes a reading take `value` milliseconds, half of them
-    before the sensor is looked at (virtual time passes by itself meanwhile).
+    before the sensor is looked at (virtual time passes by itself meanwhile), and a setter likewise.
+
+    `no_limits` and `no_clocks` answer NOT_SUPPORTED to all that is about power limits or clocks; `set_error` lets every
+    setter answer `value`, such as NO_PERMISSION (only the first `times` calls of a process, where given);
+    `set_ignored` lets them answer success and change nothing.
     """
 
     kind: FaultKind
@@ -83,8 +100,42 @@ class Sensor:
 
 
 @dataclass(frozen=True, slots=True)
+class Clocks:
+    """The graphics clocks that a board has, all at its one memory clock; MHz."""
+
+    low: int = 345
+    high: int = 1980
+    step: int = 15
+    memory: int = 3201
+
+
+@dataclass(frozen=True, slots=True)
+class SetCall:
+    """One call of a setter, by any process.
+
+    Attributes:
+        at: wall clock, seconds since the epoch.
+        pid: of the process. index: of the board.
+        what: `values` are milliwatts of a power limit, lowest and highest MHz of locked clocks, none of a reset.
+        code: NVML's answer. took: whether the board changed.
+    """
+
+    at: float
+    pid: int
+    index: int
+    what: Setter
+    values: tuple[int, ...]
+    code: int
+    took: bool
+
+
+@dataclass(frozen=True, slots=True)
 class FakeGpu:
-    """One board. `mig` lists the UUIDs of its instances; `module` says whether it answers power of a whole module."""
+    """One board, before anybody has set it.
+
+    `mig` lists the UUIDs of its instances; `module` says whether it answers power of a whole module; without `clocks`
+    it answers nothing about them. Its default limit is `limit_watts` unless said otherwise.
+    """
 
     power: Sequence[tuple[float, float]] = ((0.0, 100.0),)
     name: str = "NVIDIA H200"
@@ -92,7 +143,11 @@ class FakeGpu:
     bus: str = "00000000:1B:00.0"
     architecture: int = HOPPER
     limit_watts: float | None = 700.0
+    min_limit_watts: float | None = 200.0
     max_limit_watts: float | None = 700.0
+    default_limit_watts: float | None = None
+    clocks: Clocks | None = Clocks()
+    virtualization: int = 0
     counter: Counter = Counter()
     average: Sensor = Sensor(window=1.0)
     instant: Sensor = Sensor(window=0.025)
@@ -116,7 +171,8 @@ class RealTime:
 
 def build(directory: Path) -> Path:
     """Compile the library below `directory`, unless this very source was compiled there before."""
-    target = directory / hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:16] / SONAME
+    digest = hashlib.sha256(b"".join(source.read_bytes() for source in SOURCES)).hexdigest()
+    target = directory / digest[:16] / SONAME
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         fresh = target.with_name(f"{SONAME}.{os.getpid()}")
@@ -174,6 +230,8 @@ class FakeNvml:
         self.library = library
         self.config = directory / "fake-nvml.conf"
         self._directory = directory
+        self._settings = directory / "fake-nvml.settings"
+        self._settings.write_text("")
         self._time = time
         self._driver = tuple(driver)
         self._loaded: ctypes.CDLL | None = None
@@ -215,6 +273,26 @@ class FakeNvml:
         """The exact energy of one board between two moments of script time."""
         return PowerScript(self._gpus[index].power).joules(start, end)
 
+    def set_calls(self) -> list[SetCall]:
+        """Every call of a setter so far, by any process, in the order in which they were answered."""
+        return [_set_call(line) for line in self._settings.read_text().splitlines()]
+
+    def power_limit(self, index: int = 0) -> float | None:
+        """The power limit in force, in W; None where the board has none."""
+        set_to = [call.values[0] / 1e3 for call in self._took(index) if call.what == "power_limit"]
+        return set_to[-1] if set_to else self._gpus[index].limit_watts
+
+    def locked_clocks(self, index: int = 0) -> tuple[int, int] | None:
+        """Lowest and highest graphics clock that the board is held to, in MHz; None while it is not."""
+        calls = [call for call in self._took(index) if call.what != "power_limit"]
+        if not calls or calls[-1].what == "reset_clocks":
+            return None
+        low, high = calls[-1].values
+        return low, high
+
+    def _took(self, index: int) -> list[SetCall]:
+        return [call for call in self.set_calls() if call.took and call.index == index]
+
     def environment(self) -> dict[str, str]:
         """What a subprocess needs in its environment to find these boards."""
         search = [str(self.library.parent), *filter(None, [os.environ.get("LD_LIBRARY_PATH")])]
@@ -233,7 +311,7 @@ class FakeNvml:
         """Script time as the library sees it in this process."""
         return float(self._attached.fake_nvml_now())
 
-    def calls(self, kind: Literal["energy", "usage", "field", "init", "lookup"]) -> int:
+    def calls(self, kind: Literal["energy", "usage", "field", "init", "lookup", "set"]) -> int:
         """How often this process has asked since `attach`."""
         return int(self._attached.fake_nvml_calls(kind.encode()))
 
@@ -257,7 +335,7 @@ class FakeNvml:
         return path
 
     def _write_config(self) -> None:
-        lines = [_clock(self._time)]
+        lines = [_clock(self._time), f"settings {self._settings}"]
         lines += [f"driver_fault gone {gone.start!r} {gone.end!r} {gone.code}" for gone in self._driver]
         for gpu, script in zip(self._gpus, self._scripts, strict=True):
             lines += _describe(gpu, script)
@@ -284,7 +362,9 @@ def _describe(gpu: FakeGpu, script: Path) -> list[str]:
         f"uuid {gpu.uuid}",
         f"bus {gpu.bus}",
         f"architecture {gpu.architecture}",
-        f"limits {_milliwatts(gpu.limit_watts)} {_milliwatts(gpu.max_limit_watts)}",
+        _limits(gpu),
+        *([f"clocks {clocks.low} {clocks.high} {clocks.step} {clocks.memory}"] if (clocks := gpu.clocks) else []),
+        f"virtualization {gpu.virtualization}",
         f"counter {counter.period!r} {counter.phase!r} {counter.gain!r} {counter.base!r}",
         f"average {gpu.average.window!r} {gpu.average.period!r}",
         f"instant {gpu.instant.window!r} {gpu.instant.period!r}",
@@ -293,6 +373,19 @@ def _describe(gpu: FakeGpu, script: Path) -> list[str]:
         *(f"mig {uuid}" for uuid in gpu.mig),
         *(f"fault {fault.kind} {fault.start!r} {fault.end!r} {fault.value!r} {fault.times}" for fault in gpu.faults),
     ]
+
+
+def _limits(gpu: FakeGpu) -> str:
+    default = gpu.default_limit_watts if gpu.default_limit_watts is not None else gpu.limit_watts
+    limits = (gpu.limit_watts, gpu.min_limit_watts, gpu.max_limit_watts, default)
+    return f"limits {' '.join(str(_milliwatts(watts)) for watts in limits)}"
+
+
+def _set_call(line: str) -> SetCall:
+    at, pid, index, what, low, high, code, took = line.split()
+    setter = next(known for known in _VALUES if known == what)
+    values = (int(low), int(high))[: _VALUES[setter]]
+    return SetCall(float(at), int(pid), int(index), setter, values, int(code), took == "1")
 
 
 def _milliwatts(watts: float | None) -> int:

@@ -8,6 +8,7 @@
  *   counter   base + gain x E, looked at on a grid of `period` with a `phase`: it steps, and stands between steps.
  *   average   the mean of power over the `window` before the latest tick of its own grid; `instant` likewise.
  *   faults    hold in [from, to) of script time; see `fault` below and tests/fakes/nvml/__init__.py.
+ *   settings  power limit and locked clocks can be set, and stay set: see settings.h.
  *
  * Time is virtual (set by the test, fake_nvml_set_time) or real: (CLOCK_REALTIME - epoch) x speed.
  * The configuration is the text file named by FAKE_NVML_CONFIG; it and the traces are looked at with one stat() a
@@ -48,7 +49,8 @@ typedef struct {
     char name[96], uuid[96], bus[32];
     char migs[MAX_MIGS][96];
     int mig_count;
-    unsigned architecture, limit_mw, max_limit_mw;
+    unsigned architecture, limit_mw, min_limit_mw, max_limit_mw, default_limit_mw, virtualization;
+    unsigned min_clock, max_clock, clock_step, memory_clock; /* MHz; without a step the board tells no clocks */
     double period, phase, gain, base;
     Sensor average, instant;
     int module;
@@ -57,6 +59,8 @@ typedef struct {
     Trace trace;
     double high, high_origin; /* the counter never steps back because points came late */
 } Device;
+
+typedef struct { unsigned limit_mw; int locked; unsigned low_mhz, high_mhz; } Settings; /* 0 mW: as it came */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static Device devices[MAX_DEVICES];
@@ -70,7 +74,11 @@ static int virtual_clock = 1;
 static double virtual_now, epoch, speed = 1.0;
 static int references;
 static double initialised_at;
-static long calls_energy, calls_usage, calls_field, calls_init, calls_lookup;
+static long calls_energy, calls_usage, calls_field, calls_init, calls_lookup, calls_set;
+static Settings settings[MAX_DEVICES];
+static char settings_path[4096];
+static struct stat settings_seen;
+static long settings_offset;
 
 /* ---- time ---- */
 
@@ -190,7 +198,11 @@ static void describe(Device *d, const char *word, const char *rest) {
     else if (!strcmp(word, "mig") && d->mig_count < MAX_MIGS)
         snprintf(d->migs[d->mig_count++], sizeof d->migs[0], "%s", rest);
     else if (!strcmp(word, "architecture")) d->architecture = (unsigned)strtoul(rest, NULL, 10);
-    else if (!strcmp(word, "limits")) sscanf(rest, "%u %u", &d->limit_mw, &d->max_limit_mw);
+    else if (!strcmp(word, "limits"))
+        sscanf(rest, "%u %u %u %u", &d->limit_mw, &d->min_limit_mw, &d->max_limit_mw, &d->default_limit_mw);
+    else if (!strcmp(word, "clocks"))
+        sscanf(rest, "%u %u %u %u", &d->min_clock, &d->max_clock, &d->clock_step, &d->memory_clock);
+    else if (!strcmp(word, "virtualization")) d->virtualization = (unsigned)strtoul(rest, NULL, 10);
     else if (!strcmp(word, "counter")) sscanf(rest, "%lf %lf %lf %lf", &d->period, &d->phase, &d->gain, &d->base);
     else if (!strcmp(word, "average")) sscanf(rest, "%lf %lf", &d->average.window, &d->average.period);
     else if (!strcmp(word, "instant")) sscanf(rest, "%lf %lf", &d->instant.window, &d->instant.period);
@@ -203,6 +215,9 @@ static void read_clock(const char *rest) {
     virtual_clock = strncmp(rest, "real", 4) != 0;
     if (!virtual_clock) sscanf(rest, "real %lf %lf", &epoch, &speed);
 }
+
+static void open_settings(const char *path);
+static void follow_settings(void);
 
 static void read_config(void) {
     char line[5000];
@@ -217,6 +232,7 @@ static void read_config(void) {
         if (rest) *rest++ = '\0'; else rest = line + strlen(line);
         if (!strcmp(line, "device")) device = begin_device();
         else if (!strcmp(line, "clock")) read_clock(rest);
+        else if (!strcmp(line, "settings")) open_settings(rest);
         else if (!strcmp(line, "driver")) snprintf(driver_version, sizeof driver_version, "%s", rest);
         else if (!strcmp(line, "driver_fault")) fault(driver_faults, &driver_fault_count, rest);
         else if (device) describe(device, line, rest);
@@ -229,6 +245,7 @@ static void refresh(void) {
     if (!config_path[0] && named) snprintf(config_path, sizeof config_path, "%s", named);
     if (config_path[0] && changed(config_path, &config_seen)) read_config();
     for (int i = 0; i < device_count; i++) follow_trace(&devices[i].trace);
+    follow_settings();
 }
 
 /* ---- faults ---- */
@@ -339,7 +356,9 @@ const char *nvmlErrorString(int result) {
     switch (result) {
     case OK: return "Success";
     case UNINITIALIZED: return "Uninitialized";
+    case INVALID_ARGUMENT: return "Invalid Argument";
     case NOT_SUPPORTED: return "Not Supported";
+    case 4: return "Insufficient Permissions";
     case NOT_FOUND: return "Not Found";
     case DRIVER_NOT_LOADED: return "Driver Not Loaded";
     default: return "Unknown Error";
@@ -413,16 +432,7 @@ static int number_of(Device *d, unsigned number, unsigned *out) {
 int nvmlDeviceGetIndex(Device *d, unsigned *out) { return number_of(d, (unsigned)(d - devices), out); }
 int nvmlDeviceGetArchitecture(Device *d, unsigned *out) { return number_of(d, d->architecture, out); }
 
-int nvmlDeviceGetPowerManagementLimit(Device *d, unsigned *out) {
-    return d->limit_mw ? number_of(d, d->limit_mw, out) : NOT_SUPPORTED;
-}
-
-int nvmlDeviceGetEnforcedPowerLimit(Device *d, unsigned *out) { return nvmlDeviceGetPowerManagementLimit(d, out); }
-
-int nvmlDeviceGetPowerManagementLimitConstraints(Device *d, unsigned *least, unsigned *most) {
-    *least = 0;
-    return d->max_limit_mw ? number_of(d, d->max_limit_mw, most) : NOT_SUPPORTED;
-}
+#include "settings.h"
 
 typedef struct {
     char legacy[16];
@@ -485,9 +495,10 @@ void fake_nvml_configure(const char *path) {
     pthread_mutex_lock(&lock);
     snprintf(config_path, sizeof config_path, "%s", path);
     memset(&config_seen, 0, sizeof config_seen);
+    settings_path[0] = '\0';
     references = 0;
     virtual_now = 0.0;
-    calls_energy = calls_usage = calls_field = calls_init = calls_lookup = 0;
+    calls_energy = calls_usage = calls_field = calls_init = calls_lookup = calls_set = 0;
     refresh();
     pthread_mutex_unlock(&lock);
 }
@@ -517,5 +528,6 @@ long fake_nvml_calls(const char *which) {
     if (!strcmp(which, "energy")) return calls_energy;
     if (!strcmp(which, "usage")) return calls_usage;
     if (!strcmp(which, "field")) return calls_field;
+    if (!strcmp(which, "set")) return calls_set;
     return !strcmp(which, "init") ? calls_init : calls_lookup;
 }
