@@ -111,12 +111,14 @@ class Capture:
         parts: components that were added up, each times its instances.
         gross_ratio: sum of the parts over the whole. net_ratio: the same without idle power; None where the whole's
             net energy is not above 0.
+        path: of the whole's module, since an encoder's block and a decoder's are not the same; empty for the model.
     """
 
     whole: Whole
     parts: tuple[ComponentName, ...]
     gross_ratio: float
     net_ratio: float | None
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,4 +175,5 @@ def capture(whole: ComponentEnergy, parts: Sequence[ComponentEnergy]) -> Capture
         parts=tuple(part.component for part in parts),
         gross_ratio=gross / whole.gross_joules.mean,
         net_ratio=net / own if own > 0.0 else None,
+        path=whole.path,
     )
