@@ -1,0 +1,5 @@
+"""Fake boards for what tunes them."""
+
+from tests.power.conftest import fake_library, plug_in
+
+__all__ = ["fake_library", "plug_in"]
