@@ -14,6 +14,8 @@ ProbeAccess = Literal["open", "closed"]
 
 TOLD_OVER_HTTP = frozenset({"proxy", "otlp", "push"})
 """Sources that need no log: requests pass through us, or are told to us."""
+NO_ENGINES = TOLD_OVER_HTTP | {"jsonl", "combined", "haproxy", "envoy", "litellm"}
+"""Sources that tell of requests without being what serves them."""
 
 ENERGY_BUCKETS = (
     0.1,

@@ -167,6 +167,8 @@ class ServerView:
         coefficients: what the policy learned: joules a `step` and a token of each kind; watts `idle`.
         tenants: joules by tenant, `unknown` and `other` included; nobody where no request ever named one.
     """
+        engine: what serves it, as its operator or else its request source calls it; empty where neither says.
+        devices: by name, those that work for it.
 
     server: str
     running: int
@@ -183,6 +185,8 @@ class ServerView:
     running_by_server: float | None = None
     tenants: Mapping[str, Joules] = field(default_factory=dict)
 
+    engine: str = ""
+    devices: tuple[str, ...] = ()
 
 @dataclass(frozen=True, slots=True)
 class SettledRequest:
@@ -258,7 +262,7 @@ class CarbonView:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything, at `at`."""
+    """Everything, at `at`. `since`: when the books began, before a restart that took them up; None: not known."""
 
     at: Instant
     devices: tuple[DeviceView, ...]
@@ -270,6 +274,7 @@ class Snapshot:
     budgets: tuple[BudgetView, ...] = ()
     carbon: CarbonView = CarbonView()
 
+    since: Instant | None = None
 
 @dataclass(frozen=True, slots=True)
 class SourceView:

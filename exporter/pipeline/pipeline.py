@@ -86,6 +86,7 @@ class Pipeline:
         self._samples_saved = -inf
         self._recent: deque[SettledRequest] = deque(maxlen=_RECENT)
         self.watermark: float = since
+        self._since: float | None = since
 
     # --- what happens outside --------------------------------------------------------------------------------------
 
@@ -187,6 +188,7 @@ class Pipeline:
                 "proxy": sum(server.proxying.overflows for server in self.servers.values()),
                 "tenant": sum(server.tenants.overflows for server in self.servers.values()),
             },
+            since=None if self._since is None else Instant(self._since),
         )
 
     def calibrations(self, date: str, machine: Machine) -> dict[str, tuple[Calibration, ...]]:
@@ -208,6 +210,7 @@ class Pipeline:
             last: nothing follows: even what is saved only now and then is in it.
         """
         whole = {
+            "since": self._since,
             "watermark": self.watermark,
             "ledger": durable.summary(self.ledger),
             "servers": {name: server.snapshot() for name, server in self.servers.items()},
@@ -226,6 +229,7 @@ class Pipeline:
             return
         whole = json.loads(store["pipeline"])
         self.watermark = whole["watermark"]
+        self._since = whole.get("since")
         durable.restore(self.ledger, whole["ledger"], store)
         self._budgets.restore(whole.get("budgets", {}))
         self._carbon.restore(whole.get("carbon", {}))

@@ -11,7 +11,7 @@ from exporter.attribution.policies import POLICIES
 from exporter.attribution.policy import AttributionPolicy, coefficients
 from exporter.domain.events import Completed
 from exporter.domain.readings import Device, worst_method
-from exporter.domain.settings import PolicyName, ProxyName, ServerSettings, Settings
+from exporter.domain.settings import NO_ENGINES, PolicyName, ProxyName, ServerSettings, Settings
 from exporter.domain.snapshot import ServerView, SettledRequest
 from exporter.domain.units import Joules
 from exporter.ledger.claims import Floats
@@ -41,6 +41,12 @@ def serves(server: ServerSettings, device: Device) -> bool:
     if device.kind != "gpu" or server.gpus == "all":
         return True
     return any(_is(device, selector) for selector in server.gpus)
+
+
+def engine_of(server: ServerSettings) -> str:
+    """What serves: in its operator's words, else the first of its request sources that serves; empty: not known."""
+    told = (requests.source for requests in server.requests if requests.source not in NO_ENGINES)
+    return server.about.get("engine") or next(told, "")
 
 
 def _is(device: Device, selector: str) -> bool:
@@ -233,6 +239,8 @@ class Server:
             policy_reason="" if self.in_force == wanted else self.doubt() or "another server on its devices doubts",
             tenants=self.tenants.view(),
             coefficients=coefficients(self.policy),
+            engine=engine_of(self.settings),
+            devices=tuple(device.name for device in self.devices),
         )
 
     def samples(self) -> dict[str, Any]:

@@ -102,6 +102,8 @@ def server_view(server: str = "chat") -> ServerView:
         coefficients={"step": 3.16, "decode_token": 0.0665},
         running_by_server=5.0,
         tenants={"team-a": Joules(180.5), "unknown": Joules(39.0)},
+        engine="vllm",
+        devices=("gpu0",),
     )
 
 
@@ -192,11 +194,12 @@ def published() -> Published:
         AT,
         devices,
         models,
-        (server_view(),),
+        (replace(server_view(), devices=("gpu0", "gpu1", "cpu0")),),
         (settled(), alone),
         proxies,
         budgets=budget_views(),
         carbon=CarbonView({"chat": 0.025}, 360.0 / 3.6e6, 1.2),
+        since=Instant(AT - 259_200.0),
     )
     return Published(snapshot, health())
 

@@ -1,13 +1,16 @@
 """What is kept of one server: its devices, its models, its phases."""
 
+import json
+
 import pytest
 
 from exporter.domain.events import Completed
 from exporter.domain.readings import Device, PowerReading
-from exporter.domain.settings import RequestSettings, ServerSettings, Settings
+from exporter.domain.settings import NO_ENGINES, RequestSettings, ServerSettings, Settings
 from exporter.domain.units import Instant, Watts
 from exporter.pipeline.pipeline import Pipeline
-from exporter.pipeline.server import serves
+from exporter.pipeline.server import engine_of, serves
+from exporter.requests.registry import SOURCES
 
 GPU = Device("gpu1", "gpu", uuid="GPU-aaaabbbb-2222")
 BEGIN = Instant(1_795_234_620.0)
@@ -30,6 +33,52 @@ def test_any_other_gpu_is_not(selector: str) -> None:
 @pytest.mark.parametrize("kind", ["cpu", "dram"])
 def test_the_hosts_parts_serve_every_server(kind: str) -> None:
     assert serves(on("0"), Device(f"{kind}0", "cpu" if kind == "cpu" else "dram"))
+
+
+def told_by(*sources: str, **about: str) -> ServerSettings:
+    return ServerSettings("chat", tuple(RequestSettings(source) for source in sources), about=about)
+
+
+def test_the_engine_is_the_first_source_that_serves() -> None:
+    assert engine_of(told_by("proxy", "vllm", "sglang")) == "vllm"
+
+
+def test_what_only_tells_of_requests_is_no_engine() -> None:
+    assert engine_of(told_by("proxy", "jsonl")) == ""
+
+
+def test_the_operator_knows_the_engine_best() -> None:
+    assert engine_of(told_by("vllm", engine="vLLM 0.11.1")) == "vLLM 0.11.1"
+
+
+def test_every_front_and_whatever_is_posted_is_known_to_be_no_engine() -> None:
+    no_servers = {name for name, kind in SOURCES.items() if not kind.module.startswith("servers.")}
+    assert no_servers <= NO_ENGINES
+    assert set(SOURCES) >= NO_ENGINES
+
+
+def test_books_that_are_taken_up_keep_their_beginning() -> None:
+    settings, later = Settings(servers=(on("all"),)), Instant(BEGIN + 100.0)
+    store = {key: value for key, value in Pipeline(settings, [GPU], BEGIN).checkpoint(set()).items() if value}
+    again = Pipeline(settings, [GPU], later)
+    assert again.snapshot(later).since == later
+    again.restore(store)
+    assert again.snapshot(later).since == BEGIN
+
+
+def test_books_of_which_the_beginning_was_never_saved_have_none() -> None:
+    settings = Settings(servers=(on("all"),))
+    store = {key: value for key, value in Pipeline(settings, [GPU], BEGIN).checkpoint(set()).items() if value}
+    store["pipeline"] = json.dumps({k: v for k, v in json.loads(store["pipeline"]).items() if k != "since"}).encode()
+    again = Pipeline(settings, [GPU], BEGIN)
+    again.restore(store)
+    assert again.snapshot(BEGIN).since is None
+
+
+def test_a_server_says_who_works_for_it() -> None:
+    pipeline = Pipeline(Settings(servers=(on("1"),)), [Device("gpu0", "gpu"), GPU, Device("cpu0", "cpu")], BEGIN)
+    [view] = pipeline.snapshot(BEGIN).servers
+    assert view.devices == ("gpu1", "cpu0")
 
 
 def told(model: str | None, *requests: Completed, method: str = "measured") -> Pipeline:

@@ -5,6 +5,20 @@ from exporter.metrics.catalogue.family import Family
 _DEVICE = ("device", "kind", "uuid")
 _NAMED_DEVICE = (*_DEVICE, "name")
 
+DEVICE = Family(
+    "llm_device_info",
+    "info",
+    "A device that is metered, and how its energy comes to be known.",
+    (*_NAMED_DEVICE, "method"),
+    "Power and energy",
+)
+SERVER_DEVICE = Family(
+    "llm_server_device_info",
+    "info",
+    "A device that works for a server. Servers that share a device share its energy.",
+    ("server", *_DEVICE),
+    "Power and energy",
+)
 DEVICE_POWER = Family(
     "llm_device_power_watts",
     "gauge",
@@ -70,6 +84,8 @@ POWER_COUNTER_RATIO = Family(
 )
 
 FAMILIES = (
+    DEVICE,
+    SERVER_DEVICE,
     DEVICE_POWER,
     DEVICE_IDLE_POWER,
     DEVICE_ENERGY,

@@ -24,6 +24,14 @@ START_TIME = Family(
     (),
     "The exporter itself",
 )
+BOOKS_START = Family(
+    "llm_energy_exporter_books_start_time_seconds",
+    "gauge",
+    "When the books shown here began, in seconds since the Unix epoch: before the exporter started, if it took up "
+    "earlier ones. Counters were 0 then.",
+    (),
+    "The exporter itself",
+)
 SNAPSHOT_TIME = Family(
     "llm_energy_exporter_snapshot_timestamp_seconds",
     "gauge",
@@ -231,6 +239,7 @@ FAMILIES = (
     CPU_TIME,
     MEMORY,
     START_TIME,
+    BOOKS_START,
     SNAPSHOT_TIME,
     SOURCE_UP,
     SAMPLE_INTERVAL,

@@ -11,6 +11,7 @@ LABELS = {
     "time, metered) or `request` (shares, by the attribution policy: no headline)",
     "how": "how a request was seen to end: `finish`, `abort`, `release`, `timeout`, `reuse`, `restart`",
     "kind": "`gpu`, `cpu` or `dram`",
+    "engine": "what serves the model, as the configuration calls it, else its request source (`vllm`); empty: unknown",
     "label": "the bounded label whose bound was reached",
     "method": "`measured` by a sensor, `estimated` by a model of the device, `simulated`: nothing real drew it, or "
     "`time_proxy`: predicted from time",

@@ -4,6 +4,13 @@ from exporter.metrics.catalogue.family import Family
 
 _MODEL = ("server", "model")
 
+SERVER = Family(
+    "llm_server_info",
+    "info",
+    "An inference server, and what serves on it.",
+    ("server", "engine"),
+    "Requests",
+)
 REQUEST_ENERGY = Family(
     "llm_request_energy_joules",
     "histogram",
@@ -57,6 +64,7 @@ TENANT_ENERGY = Family(
 )
 
 FAMILIES = (
+    SERVER,
     REQUEST_ENERGY,
     REQUEST_DURATION,
     REQUEST_TIME_TO_FIRST_TOKEN,
