@@ -106,6 +106,7 @@ class Reference:
     Attributes:
         model, hardware, engine, batch: what was measured. joules_per_output_token: GPUs only.
         source: who published it, when, under which licence.
+        modelled: by a formula; not measured.
     """
 
     model: str
@@ -114,6 +115,7 @@ class Reference:
     batch: int
     joules_per_output_token: float
     source: str
+    modelled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
