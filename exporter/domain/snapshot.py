@@ -166,9 +166,9 @@ class ServerView:
         policy_reason: why they differ; empty where they do not.
         coefficients: what the policy learned: joules a `step` and a token of each kind; watts `idle`.
         tenants: joules by tenant, `unknown` and `other` included; nobody where no request ever named one.
-    """
         engine: what serves it, as its operator or else its request source calls it; empty where neither says.
         devices: by name, those that work for it.
+    """
 
     server: str
     running: int
@@ -184,9 +184,9 @@ class ServerView:
     coefficients: Mapping[str, float]
     running_by_server: float | None = None
     tenants: Mapping[str, Joules] = field(default_factory=dict)
-
     engine: str = ""
     devices: tuple[str, ...] = ()
+
 
 @dataclass(frozen=True, slots=True)
 class SettledRequest:
@@ -273,8 +273,8 @@ class Snapshot:
     label_overflows: Mapping[str, int] = field(default_factory=dict)
     budgets: tuple[BudgetView, ...] = ()
     carbon: CarbonView = CarbonView()
-
     since: Instant | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class SourceView:

@@ -77,11 +77,11 @@ def _all(published: Published) -> Iterator[_Sample]:
         yield from _power(device)
         yield from _books(device)
         yield from _sampling(device)
-    for server in snapshot.servers:
     devices = {view.device.name: view.device for view in snapshot.devices}
+    for server in snapshot.servers:
         yield from _server(server)
-        yield from _attribution(server)
         yield from _served(server, devices)
+        yield from _attribution(server)
     for budget in snapshot.budgets:
         yield from _budget(budget)
     yield from _carbon(snapshot.carbon)
@@ -132,10 +132,10 @@ def _ground(labels: tuple[str, ...], view: ScoreView) -> Iterator[_Sample]:
 def _power(view: DeviceView) -> Iterator[_Sample]:
     labels = (view.device.name, view.device.kind, view.device.uuid)
     named = (*labels, view.device.model)
+    yield energy.DEVICE, (*named, view.device.method), 1
     yield energy.DEVICE_POWER, named, view.power_watts
     yield energy.DEVICE_IDLE_POWER, named, view.idle_watts
     yield energy.DEVICE_ENERGY, named, view.metered_joules
-    yield energy.DEVICE, (*named, view.device.method), 1
     yield energy.POWER_SENSOR_PERIOD, labels, view.sensor_period_seconds
     yield energy.POWER_COUNTER_RATIO, labels, view.counter_ratio
 
@@ -170,9 +170,6 @@ def _server(view: ServerView) -> Iterator[_Sample]:
     yield from _each(itself.EVENT_UNCERTAINTY, labels, view.uncertainty_seconds)
 
 
-def _attribution(view: ServerView) -> Iterator[_Sample]:
-    yield attribution.ATTRIBUTION_POLICY, (view.server, view.policy, view.wanted_policy), 1
-    yield from _each(attribution.ATTRIBUTION_COEFFICIENT, (view.server,), view.coefficients)
 def _served(view: ServerView, devices: Mapping[str, Device]) -> Iterator[_Sample]:
     """What works for a server, and what serves on it."""
     yield requests.SERVER, (view.server, view.engine), 1
@@ -180,6 +177,9 @@ def _served(view: ServerView, devices: Mapping[str, Device]) -> Iterator[_Sample
         yield energy.SERVER_DEVICE, (view.server, device.name, device.kind, device.uuid), 1
 
 
+def _attribution(view: ServerView) -> Iterator[_Sample]:
+    yield attribution.ATTRIBUTION_POLICY, (view.server, view.policy, view.wanted_policy), 1
+    yield from _each(attribution.ATTRIBUTION_COEFFICIENT, (view.server,), view.coefficients)
 
 
 def _budget(view: BudgetView) -> Iterator[_Sample]:
@@ -229,10 +229,10 @@ def _self(snapshot: Snapshot, health: Health) -> Iterator[_Sample]:
     yield itself.CPU_TIME, (), health.cpu_seconds
     yield itself.MEMORY, (), health.memory_bytes
     yield itself.START_TIME, (), health.start
+    yield itself.BOOKS_START, (), snapshot.since
     yield itself.SNAPSHOT_TIME, (), snapshot.at
     yield from _each(itself.LABEL_OVERFLOWS, (), snapshot.label_overflows, _BOUNDED_LABELS)
     yield itself.CLOCK_STEPS, (), health.clock_steps
-    yield itself.BOOKS_START, (), snapshot.since
     yield itself.CHECKPOINT_FAILURES, (), health.checkpoint_failures
     yield itself.RECORDING_FAILURES, (), health.recording_failures
     if health.web is not None:

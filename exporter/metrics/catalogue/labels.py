@@ -7,11 +7,11 @@ LABELS = {
     "device": "short name on this machine: `gpu0`, `cpu0`, `dram0`",
     "direction": "`input` (prompt) or `output` (generated)",
     "edge": "`start` or `end` of a request",
+    "engine": "what serves the model, as the configuration calls it, else its request source (`vllm`); empty: unknown",
     "ground": "what a proxy is held against: `isolated` (requests that ran alone, metered), `window` (stretches of "
     "time, metered) or `request` (shares, by the attribution policy: no headline)",
     "how": "how a request was seen to end: `finish`, `abort`, `release`, `timeout`, `reuse`, `restart`",
     "kind": "`gpu`, `cpu` or `dram`",
-    "engine": "what serves the model, as the configuration calls it, else its request source (`vllm`); empty: unknown",
     "label": "the bounded label whose bound was reached",
     "method": "`measured` by a sensor, `estimated` by a model of the device, `simulated`: nothing real drew it, or "
     "`time_proxy`: predicted from time",
