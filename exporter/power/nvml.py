@@ -17,7 +17,7 @@ seconds NVML is shut down and initialised again, with back-off: after a driver r
 
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -28,6 +28,7 @@ from exporter.domain.errors import SourceError
 from exporter.domain.readings import CounterReading, Device, PowerReading, ReadFailure, Reading
 from exporter.domain.settings import PowerSettings
 from exporter.domain.units import Instant, Joules, Watts, later
+from exporter.power.boards import Found, reason, refusal, select, text, visible
 
 SILENCE_SECONDS = 10.0
 """How long every board must be silent before NVML itself is suspected."""
@@ -38,55 +39,14 @@ LAST_RETRY_SECONDS = 60.0
 CLOSED = "closed"
 """Reason of a reading asked for after `close`."""
 
-REASONS: Mapping[int, str] = {
-    1: "uninitialized",
-    2: "invalid_argument",
-    3: "not_supported",
-    4: "no_permission",
-    6: "not_found",
-    8: "insufficient_power",
-    9: "driver_not_loaded",
-    10: "timeout",
-    11: "irq_issue",
-    12: "library_not_found",
-    13: "function_not_found",
-    14: "corrupted_inforom",
-    15: "gpu_is_lost",
-    16: "reset_required",
-    17: "operating_system",
-    18: "library_version_mismatch",
-    19: "in_use",
-    20: "out_of_memory",
-    21: "no_data",
-    23: "insufficient_resources",
-    25: "argument_version_mismatch",
-    26: "deprecated",
-    27: "not_ready",
-    28: "gpu_not_found",
-    29: "invalid_state",
-}
-"""NVML's error codes as reasons; every other code, and NVML's own 999, is `unknown`."""
-
 _REFUSALS = frozenset({2, 3, 4, 13, 26})
 """A clear no: this board will never answer this question. Any other error may pass."""
-
-_CONTAINER_HINT = (
-    "in a container set runtimeClassName: nvidia, NVIDIA_VISIBLE_DEVICES=all and "
-    "NVIDIA_DRIVER_CAPABILITIES=utility; no GPU need be allocated"
-)
-_HINTS: Mapping[int, str] = {
-    4: "the device files /dev/nvidia* must be readable by this user",
-    9: f"install or load the NVIDIA driver (nvidia-smi must work); {_CONTAINER_HINT}",
-    12: f"libnvidia-ml.so.1 comes with the NVIDIA driver; {_CONTAINER_HINT}",
-    18: "the driver was updated under the running kernel module: reload it or reboot",
-}
 
 _POWER_INSTANT = 186
 _SCOPE_GPU, _SCOPE_MODULE = 0, 1
 _PASCAL, _VOLTA, _TURING, _HOPPER = 4, 5, 6, 9
 _UNKNOWN_ARCHITECTURE = 0xFFFFFFFF
 _GA100 = re.compile(r"\bA100|\bA(?:800|30)\b")
-_BUS_ID = re.compile(r"(?:([0-9a-f]+):)?([0-9a-f]{1,2}):([0-9a-f]{1,2})(?:\.[0-9a-f])?", re.IGNORECASE)
 
 _log = logging.getLogger(__name__)
 
@@ -126,7 +86,7 @@ class _Board:
         try:
             self.handle = pynvml.nvmlDeviceGetHandleByUUID(self.device.uuid)
         except pynvml.NVMLError as error:
-            self.lose(_reason(error))
+            self.lose(reason(error))
         self._expect_answers()
 
     def lose(self, reason: str) -> None:
@@ -181,7 +141,7 @@ class NvmlSource:
         self._initialised = False
         self._initialise_or_explain()
         try:
-            self._boards = [_open(found) for found in _select(_visible(), settings.gpus)]
+            self._boards = [_open(found) for found in select(visible(), settings.gpus)]
             self._boards = _with_answers(self._boards)
         except SourceError:
             self._shut_down()
@@ -231,7 +191,7 @@ class NvmlSource:
             millijoules = pynvml.nvmlDeviceGetTotalEnergyConsumption(board.handle)
         except pynvml.NVMLError as error:
             board.counts = not (error.value in _REFUSALS and board.metered)
-            return ReadFailure(board.device.name, before, _reason(error))
+            return ReadFailure(board.device.name, before, reason(error))
         return CounterReading(board.device.name, _middle(before, self._now()), Joules(millijoules / 1e3))
 
     def _power(self, board: _Board) -> PowerReading | ReadFailure:
@@ -241,14 +201,14 @@ class NvmlSource:
             watts = _METERS[board.meter](board.handle)
         except pynvml.NVMLError as error:
             board.metered = not (error.value in _REFUSALS and board.counts)
-            return ReadFailure(board.device.name, before, _reason(error))
+            return ReadFailure(board.device.name, before, reason(error))
         return PowerReading(board.device.name, _middle(before, self._now()), Watts(watts))
 
     def _initialise_or_explain(self) -> None:
         try:
             self._initialise()
         except pynvml.NVMLError as error:
-            raise _refusal("NVML cannot start", error) from error
+            raise refusal("NVML cannot start", error) from error
 
     def _initialise(self) -> None:
         pynvml.nvmlInit()
@@ -266,97 +226,19 @@ class NvmlSource:
             self._initialise()
         except pynvml.NVMLError as error:
             for board in self._boards:
-                board.lose(_reason(error))
+                board.lose(reason(error))
             return
         for board in self._boards:
             board.find_again()
         _log.warning("no GPU answered for a while: NVML was initialised again")
 
 
-# ---- which boards ----
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """A board that NVML shows."""
-
-    index: int
-    uuid: str
-    bus: str
-    handle: Any
-
-    def __str__(self) -> str:
-        return f"{self.index} ({self.uuid}, {self.bus})"
-
-    def answers_to(self, selector: str) -> bool:
-        """Whether the selector is this board's index, bus id, or the beginning of its UUID."""
-        if selector.isdecimal():
-            return int(selector) == self.index
-        bus = _bus_address(selector)
-        return bus == _bus_address(self.bus) if bus else self.uuid.casefold().startswith(selector.casefold())
-
-
-def _bus_address(text: str) -> tuple[int, int, int] | None:
-    """Domain, bus and device: NVML writes 00000000:1B:00.0, lspci 1b:00.0, the kernel 0000:1b:00.0."""
-    match = _BUS_ID.fullmatch(text)
-    if match is None:
-        return None
-    domain, bus, device = match.groups(default="0")
-    return int(domain, 16), int(bus, 16), int(device, 16)
-
-
-def _visible() -> Sequence[_Found]:
-    try:
-        found = list(_enumerate(pynvml.nvmlDeviceGetCount()))
-    except pynvml.NVMLError as error:
-        raise _refusal("NVML cannot list the GPUs", error) from error
-    if not found:
-        raise SourceError("NVML shows no GPU", f"see whether nvidia-smi -L lists any; {_CONTAINER_HINT}")
-    return found
-
-
-def _enumerate(count: int) -> Iterator[_Found]:
-    """The boards that can be opened. One that cannot, fallen off the bus say, does not hide the others."""
-    for index in range(count):
-        try:
-            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-            uuid = _text(pynvml.nvmlDeviceGetUUID(handle))
-            yield _Found(index, uuid, _text(pynvml.nvmlDeviceGetPciInfo(handle).busId), handle)
-        except pynvml.NVMLError as error:
-            _log.warning("gpu%d cannot be opened and is left out: %s", index, _reason(error))
-
-
-def _select(found: Sequence[_Found], gpus: Literal["all"] | Sequence[str]) -> Sequence[_Found]:
-    if gpus == "all":
-        return found
-    chosen = {_one(found, selector.strip()).index for selector in gpus}
-    return [board for board in found if board.index in chosen]
-
-
-def _one(found: Sequence[_Found], selector: str) -> _Found:
-    wanted = _board_of_instance(selector) if selector.upper().startswith("MIG-") else selector
-    matches = [board for board in found if wanted and board.answers_to(wanted)]
-    if len(matches) == 1:
-        return matches[0]
-    problem = "fits several GPUs" if matches else "fits no GPU"
-    raise SourceError(f"power.gpus: {selector!r} {problem}", f"there are {', '.join(map(str, found))}")
-
-
-def _board_of_instance(uuid: str) -> str:
-    """UUID of the board that a MIG instance is part of; empty where NVML knows no such instance."""
-    try:
-        instance = pynvml.nvmlDeviceGetHandleByUUID(uuid)
-        return _text(pynvml.nvmlDeviceGetUUID(pynvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(instance)))
-    except pynvml.NVMLError:
-        return ""
-
-
 # ---- what a board can tell ----
 
 
-def _open(found: _Found) -> _Board:
+def _open(found: Found) -> _Board:
     handle = found.handle
-    model = _text(_ask_or(pynvml.nvmlDeviceGetName, handle, "")) or "NVIDIA GPU"
+    model = text(_ask_or(pynvml.nvmlDeviceGetName, handle, "")) or "NVIDIA GPU"
     architecture = int(_ask_or(pynvml.nvmlDeviceGetArchitecture, handle, _UNKNOWN_ARCHITECTURE))
     has_counter = _answers(pynvml.nvmlDeviceGetTotalEnergyConsumption, handle)
     meter = _best_meter(handle, model, has_counter=has_counter)
@@ -404,7 +286,7 @@ def _watts_or_none(milliwatts: float) -> float | None:
 
 
 def _driver() -> str:
-    return _text(_ask_or(lambda _: pynvml.nvmlSystemGetDriverVersion(), None, ""))
+    return text(_ask_or(lambda _: pynvml.nvmlSystemGetDriverVersion(), None, ""))
 
 
 def _with_answers(boards: Sequence[_Board]) -> list[_Board]:
@@ -438,16 +320,3 @@ def _ask_or(ask: Callable[[Any], Any], handle: Any, default: Any) -> Any:
 
 def _middle(before: Instant, after: Instant) -> Instant:
     return Instant((before + after) / 2)
-
-
-def _text(value: str | bytes) -> str:
-    """Older releases of pynvml give bytes."""
-    return value.decode(errors="replace") if isinstance(value, bytes) else value
-
-
-def _reason(error: pynvml.NVMLError) -> str:
-    return REASONS.get(error.value, "unknown")
-
-
-def _refusal(problem: str, error: pynvml.NVMLError) -> SourceError:
-    return SourceError(f"{problem}: {_reason(error)}", _HINTS.get(error.value, "see whether nvidia-smi works"))

@@ -8,7 +8,8 @@ from exporter.domain.errors import SourceError
 from exporter.domain.readings import CounterReading, PowerReading, ReadFailure, Reading
 from exporter.domain.settings import PowerSettings
 from exporter.domain.units import Instant
-from exporter.power.nvml import REASONS, NvmlSource
+from exporter.power.boards import REASONS
+from exporter.power.nvml import NvmlSource
 from tests.fakes.nvml import (
     ADA,
     AMPERE,
@@ -163,6 +164,7 @@ class TestWhichBoards:
         [
             ("0", "gpu0"),
             (" 1 ", "gpu1"),
+            ("gpu1", "gpu1"),
             (SECOND.uuid, "gpu1"),
             (SECOND.uuid.upper(), "gpu1"),
             ("GPU-1111", "gpu0"),
