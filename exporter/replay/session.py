@@ -8,6 +8,7 @@ from typing import get_args
 from exporter.domain.settings import PolicyName, ProxyName, Settings
 from exporter.domain.snapshot import Snapshot
 from exporter.recording.entries import Header
+from exporter.recording.playing import Moment, Player, pipeline_of
 from exporter.recording.recording import Recording
 from exporter.replay.columns import (
     BOOK_COLUMNS,
@@ -19,7 +20,6 @@ from exporter.replay.columns import (
 )
 from exporter.replay.comparison import Comparison, standings_of
 from exporter.replay.export import Export
-from exporter.replay.playing import Moment, Player, pipeline_of
 from exporter.replay.progress import Progress
 from exporter.replay.result import PolicyResult, Result
 

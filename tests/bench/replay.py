@@ -26,10 +26,10 @@ from exporter.domain.readings import CounterReading, Device, PowerReading, Readi
 from exporter.domain.units import Instant, Joules
 from exporter.recording.entries import Advance, Entry, Finish, News
 from exporter.recording.format import end_line, header_line
+from exporter.recording.playing import Player, pipeline_of
 from exporter.recording.recorder import header
 from exporter.recording.recording import Recording
 from exporter.recording.writing import Writer
-from exporter.replay.playing import Player, pipeline_of
 from exporter.simulate.batching import Run
 from tests.pipeline.telling import SERVER, settings
 from tests.simulation.hearing import events

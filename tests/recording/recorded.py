@@ -11,10 +11,10 @@ from exporter.domain.settings import Settings
 from exporter.domain.units import Instant
 from exporter.pipeline.pipeline import Pipeline
 from exporter.proxy.calibration.calibration import Calibration
+from exporter.recording.playing import Player, pipeline_of
 from exporter.recording.recorder import RecordedPipeline
 from exporter.recording.recording import Recording
 from exporter.recording.tape import Tape
-from exporter.replay.playing import Player, pipeline_of
 from tests.properties.tales import BEGIN, DEVICES, a_pipeline
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from exporter.domain.snapshot import SettledRequest, Snapshot
+from exporter.recording.playing import Player, pipeline_of
 from exporter.recording.recording import Recording
-from exporter.replay.playing import Player, pipeline_of
 from exporter.replay.result import imbalance
 from tests.recording import CLIENT_FACTS, DEMO
 
