@@ -95,6 +95,8 @@ async def exporting(
         running = asyncio.create_task(engine.run())
         stack.push_async_callback(_stopped, engine, running)
         await stack.enter_async_context(polling(engine.gauges))
+        if settings.components.results:
+            await _serve_dissections(settings.components.results, engine, stack)
         for one in feeds.proxied:
             await _open_gateway(one, settings, engine, clock, stack)
         yield Exporter(engine, url, running)
@@ -152,6 +154,14 @@ async def _open_gateway(
     log.info(
         "requests for server %s are taken at %s and passed on to %s", one.server, gateway.url, one.options.upstream
     )
+
+
+async def _serve_dissections(patterns: Sequence[str], engine: Engine, stack: AsyncExitStack) -> None:
+    from exporter.dissections.following import Results, following  # noqa: PLC0415 - few have result files
+
+    results = Results(patterns)
+    engine.dissections = results.view
+    await stack.enter_async_context(following(results, engine.fault))
 
 
 def open_sources(settings: Settings, clock: SystemClock) -> list[Opened]:

@@ -24,7 +24,7 @@ from exporter import __version__
 from exporter.clock import SystemClock
 from exporter.domain.errors import StateError
 from exporter.domain.readings import worst_method
-from exporter.domain.snapshot import Health, Published, SettledRequest, Snapshot, SourceView, WebView
+from exporter.domain.snapshot import DissectionsView, Health, Published, SettledRequest, Snapshot, SourceView, WebView
 from exporter.domain.units import Instant
 from exporter.feeds.feed import Feed
 from exporter.feeds.gauges import Poller
@@ -76,6 +76,7 @@ class Engine:
         on_settled: told every request that settles.
         gauges: those who ask servers for their own metrics.
         recording_failures: asked how many recordings have failed. web: asked how the doors are doing.
+        dissections: asked what result files say.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class Engine:
         self._checkpoint_failures = 0
         self.recording_failures: Callable[[], int] = lambda: 0
         self.web: Callable[[], WebView | None] = lambda: None
+        self.dissections: Callable[[], DissectionsView | None] = lambda: None
         self.gauges: Sequence[Poller] = ()
         self._began = clock.now()
         self._advanced = self._checkpointed = self._began
@@ -263,6 +265,7 @@ class Engine:
             checkpoint_failures=self._checkpoint_failures,
             recording_failures=self.recording_failures(),
             web=self.web(),
+            dissections=self.dissections(),
             sources=tuple(feed.view() for feed in self._power),
             logs=tuple(feed.view() for feed in self._feeds),
             gauges=tuple(poller.view() for poller in self.gauges),

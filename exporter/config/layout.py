@@ -12,6 +12,7 @@ from exporter.domain.settings import (
     BucketSettings,
     BudgetSettings,
     CarbonSettings,
+    ComponentsSettings,
     CpuEstimate,
     IdleRule,
     KubernetesLog,
@@ -159,6 +160,17 @@ CARBON = Section(
     ),
 )
 
+COMPONENTS = Section(
+    ComponentsSettings,
+    (
+        Key(
+            "results",
+            kinds.Many(kinds.text("a path or glob"), may_be_empty=True),
+            "result files of `components`, or globs: served as `llm_component_*`, read again when they change",
+        ),
+    ),
+)
+
 TENANT = Section(
     TenantSettings,
     (
@@ -242,6 +254,7 @@ def layout(readers: Readers) -> Section:
             Key("labels", LABELS, "labels that a source may fill"),
             Key("budgets", ListOf(BUDGET), "energy budgets, for metrics, dashboards and alerts"),
             Key("carbon", CARBON, "by what joules become grams of carbon dioxide: configured, so modelled"),
+            Key("components", COMPONENTS, "energy of models' components, as measured beforehand"),
             Key("state_dir", _STATE_DIR, "where books, baselines and log offsets are kept across restarts"),
         ),
         checks=(

@@ -222,6 +222,13 @@ class CarbonSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ComponentsSettings:
+    """What was found out about models beforehand. `results`: files of `components`, each a path or a glob."""
+
+    results: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ListenAddress:
     """Where to serve. Port 0 takes a free one."""
 
@@ -257,5 +264,6 @@ class Settings:
     labels: LabelSettings = LabelSettings()
     budgets: tuple[BudgetSettings, ...] = ()
     carbon: CarbonSettings = CarbonSettings()
+    components: ComponentsSettings = ComponentsSettings()
     state_dir: str | None = None
     web: WebSettings = WebSettings()

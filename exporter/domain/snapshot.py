@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from math import isnan
 from typing import Literal
 
+from exporter.domain.dissection import Dissection
 from exporter.domain.events import Closing, Outcome
 from exporter.domain.readings import Device, Method
 from exporter.domain.settings import BudgetSettings, ProxyName
@@ -347,6 +348,21 @@ class WebView:
 
 
 @dataclass(frozen=True, slots=True)
+class DissectionsView:
+    """What result files of `components` say, where any are configured.
+
+    Attributes:
+        dissections: those that are shown. left_out: how many are not, for want of room.
+        files: that are served. problems: by path, why one is not, in words for a person.
+    """
+
+    dissections: tuple[Dissection, ...] = ()
+    left_out: int = 0
+    files: int = 0
+    problems: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
     """The exporter's own state, beside the data and never mixed with it.
 
@@ -356,6 +372,7 @@ class Health:
         recording_failures: recordings that ended because they could not be written.
         faults: exceptions caught by the supervisor, by stage: each one a bug.
         web: None where everybody may ask us.
+        dissections: None where no result files are configured.
     """
 
     version: str
@@ -370,6 +387,7 @@ class Health:
     recording_failures: int = 0
     gauges: tuple[GaugeView, ...] = ()
     web: WebView | None = None
+    dissections: DissectionsView | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from exporter.domain.snapshot import (
     Snapshot,
     SourceView,
 )
+from exporter.metrics import dissected
 from exporter.metrics.catalogue import attribution, budgets, energy, itself, proxies, requests
 from exporter.metrics.catalogue.family import Family
 
@@ -92,6 +93,8 @@ def _all(published: Published) -> Iterator[_Sample]:
     for gauge in health.gauges:
         yield itself.GAUGE_READINGS, (gauge.server,), gauge.readings
         yield from _each(itself.GAUGE_FAILURES, (gauge.server,), gauge.failures, _GAUGE_FAILURES)
+    if health.dissections is not None:
+        yield from dissected.samples(health.dissections)
     yield from _self(snapshot, health)
 
 

@@ -13,6 +13,7 @@ from exporter.domain.settings import (
     AttributionSettings,
     BudgetSettings,
     CarbonSettings,
+    ComponentsSettings,
     CpuEstimate,
     ListenAddress,
     PowerSettings,
@@ -66,6 +67,14 @@ def test_the_example_of_the_documentation_is_what_it_looks_like() -> None:
         ),
         power=PowerSettings(source=("nvml", "rapl")),
         state_dir="/var/lib/llm-energy-exporter",
+    )
+
+
+def test_result_files_are_paths_and_globs_and_one_needs_no_list() -> None:
+    assert settings("components: {results: /data/*.json}").components == ComponentsSettings(("/data/*.json",))
+    assert settings("components: {results: [a.json, b/*.json]}").components.results == ("a.json", "b/*.json")
+    assert (
+        settings("components: {results: []}").components == settings("components:").components == ComponentsSettings()
     )
 
 

@@ -11,6 +11,7 @@ from exporter.domain.snapshot import (
     CarbonView,
     CoefficientView,
     DeviceView,
+    DissectionsView,
     Exemplar,
     GaugeView,
     Ground,
@@ -30,6 +31,7 @@ from exporter.domain.snapshot import (
 )
 from exporter.domain.units import Instant, Joules, Watts
 from exporter.proxy.scoring.scores import RATIO_BOUNDS
+from tests.dissections.examples import dissection
 
 AT = Instant(1_763_700_000.25)
 
@@ -180,6 +182,7 @@ def health() -> Health:
         faults={},
         gauges=(GaugeView("chat", 17_280, {"unreachable": 2}),),
         web=WebView(good=True, certificate_ends=AT + 7_776_000.0, refused={"wrong_password": 3}),
+        dissections=DissectionsView((dissection(),), left_out=2, files=1, problems={"b.json": "is no result file"}),
     )
 
 
@@ -213,7 +216,7 @@ def budget_views() -> tuple[BudgetView, ...]:
 
 def nothing_yet() -> Published:
     """The exporter in its first moment: no device answered, no log was read."""
-    bare = replace(health(), sources=(), logs=(), gauges=())
+    bare = replace(health(), sources=(), logs=(), gauges=(), dissections=None)
     return Published(Snapshot(AT, (), (), ()), bare)
 
 

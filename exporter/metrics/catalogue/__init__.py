@@ -4,7 +4,7 @@ Names follow Prometheus: base units, `_total` for counters, `_info` for facts. E
 of values; ids, users and prompts are never labels. A shipped name or label never changes meaning.
 """
 
-from exporter.metrics.catalogue import attribution, budgets, energy, itself, proxies, requests
+from exporter.metrics.catalogue import attribution, budgets, components, energy, itself, proxies, requests
 from exporter.metrics.catalogue.family import Family
 
 CATALOGUE: tuple[Family, ...] = (
@@ -13,6 +13,7 @@ CATALOGUE: tuple[Family, ...] = (
     *attribution.FAMILIES,
     *proxies.FAMILIES,
     *budgets.FAMILIES,
+    *components.FAMILIES,
     *itself.FAMILIES,
 )
 """In the order of the page."""

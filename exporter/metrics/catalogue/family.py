@@ -6,7 +6,13 @@ from typing import Literal
 FamilyType = Literal["counter", "gauge", "histogram", "info"]
 Stability = Literal["stable", "experimental"]
 Topic = Literal[
-    "Requests", "Power and energy", "Attribution", "Time as a proxy", "Budgets and carbon", "The exporter itself"
+    "Requests",
+    "Power and energy",
+    "Attribution",
+    "Time as a proxy",
+    "Budgets and carbon",
+    "Components of models",
+    "The exporter itself",
 ]
 
 
