@@ -30,8 +30,12 @@ Z95 = 1.96
 
 
 class _Guess(NamedTuple):
-    """How things may be. `length`: over which g changes, of the whole range. `height`: of g. `walk`: drift, as a
-    standard deviation after one trial's time. `noise`: of a trial, beyond what is known of it."""
+    """How things may be.
+
+    Attributes:
+        length: over which g changes, of the whole range. height: of g.
+        walk: drift, as a standard deviation after one trial's time. noise: of a trial, beyond what is known of it.
+    """
 
     length: float
     height: float

@@ -43,7 +43,7 @@ _OFTEN = 2
 """So many times a setting is tried out of curiosity."""
 
 _OUT_OF_REACH = 0.25
-"""By how much the range of power limits above what is drawn is pressed together. Not to nothing: the mean hides peaks."""
+"""To what part the range of power limits above what is drawn is pressed together: the mean hides peaks."""
 
 _UNSTEADY_ERROR = 0.03
 
@@ -119,16 +119,18 @@ class Standing:
     def best(self, sure: float = _LIKELY) -> int | None:
         """Index of the cheapest setting that was tried and, this sure, meets the objective; None: there is none."""
         tried = {one.setting for one in self._trials}
-        good = [index for index in np.flatnonzero(self.feasible >= sure) if self._search.settings[index] in tried]
-        return self._cheapest(good)
+        return self._cheapest([index for index in self._meeting(sure) if self._search.settings[index] in tried])
 
     def promising(self, sure: float = 0.5) -> int | None:
         """The same, tried or not."""
-        return self._cheapest(np.flatnonzero(self.feasible >= sure).tolist())
+        return self._cheapest(self._meeting(sure))
 
     def nearest(self, place: float) -> int:
         """Index of the setting next to a place."""
         return int(np.abs(self._places - place).argmin())
+
+    def _meeting(self, sure: float) -> list[int]:
+        return [index for index, chance in enumerate(self.feasible.tolist()) if chance >= sure]
 
     def _cheapest(self, indices: Sequence[int]) -> int | None:
         curve = self.cost
