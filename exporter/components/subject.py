@@ -35,6 +35,7 @@ class Subject:
         synchronise: waits until the device has done all that was asked of it.
         launch: how kernels are launched: `eager` or `graph`.
         software: versions, by name.
+        gpu: UUID of the GPU that runs it, as NVML says it (`GPU-...`); None on a CPU, or where not known.
     """
 
     model: str
@@ -47,3 +48,4 @@ class Subject:
     synchronise: Callable[[], None]
     launch: str
     software: dict[str, str]
+    gpu: str | None = None

@@ -42,13 +42,19 @@ class Call:
             held.keep_only_changed()
             held.put_back()
 
-    def twin(self) -> "Call":
-        """The same call on tensors of its own."""
-        known: dict[int, Any] = {}
-        held = {id(each.cache): each.twin(torch.clone) for each in self.held}
+    def twin(self, clones: dict[int, Any]) -> "Call":
+        """The same call on tensors of its own.
+
+        Args:
+            clones: of tensors that twins of other calls have already, by their originals' ids; is added to.
+        """
 
         def tensor(one: Any) -> Any:
-            return known.setdefault(id(one), one.clone())
+            if id(one) not in clones:
+                clones[id(one)] = one.clone()
+            return clones[id(one)]
+
+        held = {id(each.cache): each.twin(tensor) for each in self.held}
 
         def cache(one: Any) -> Any:
             return held[id(one)].cache

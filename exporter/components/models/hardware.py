@@ -78,6 +78,14 @@ def memory_budget_bytes(device: Any) -> int:
     return min(_GPU_BUDGET, int(free * _GPU_BUDGET_SHARE))
 
 
+def gpu_uuid(device: Any) -> str | None:
+    """What NVML calls a GPU, however the visible ones are numbered. None for a CPU."""
+    if device.type != "cuda":
+        return None
+    uuid = getattr(torch.cuda.get_device_properties(device), "uuid", None)
+    return f"GPU-{uuid}" if uuid is not None else None
+
+
 def software(device: Any) -> dict[str, str]:
     """Versions of what runs the model."""
     versions = {

@@ -78,7 +78,7 @@ def load(name: str, case: Case, changes: Mapping[str, int], weights: str | None,
     """
     if weights is not None and changes:
         raise ComponentsError(f"weights of {weights} fit their own configuration: leave out {', '.join(changes)}")
-    config = _configuration(name if weights is None else weights, known=weights is None)
+    config = _configuration(name) if weights is None else _configuration_of(name, weights)
     if changes:
         config = _rebuilt(name, config, changes)
     attention, module = _module(name, config, case, weights, device)
@@ -96,17 +96,32 @@ def load(name: str, case: Case, changes: Mapping[str, int], weights: str | None,
 # --- configurations --------------------------------------------------------------------------------------------------
 
 
-def _configuration(name: str, *, known: bool) -> Any:
-    entry = (CATALOGUE.get(name) or SMALL_CATALOGUE.get(name)) if known else None
+def _configuration(name: str) -> Any:
+    entry = CATALOGUE.get(name) or SMALL_CATALOGUE.get(name)
     if entry is not None:
         return transformers.CONFIG_MAPPING[entry.model_type](**entry.values)
     if not (Path(name) / "config.json").is_file():
-        places = "neither in the catalogue nor" if known else "not"
-        raise ComponentsError(f"{name}: {places} a local directory with a config.json (nothing is downloaded)")
+        raise ComponentsError(
+            f"{name}: neither in the catalogue nor a local directory with a config.json (nothing is downloaded)"
+        )
+    return _read_configuration(name)
+
+
+def _configuration_of(name: str, weights: str) -> Any:
+    """What comes with weights, which must be of the family that the name says, where it says one."""
+    if not (Path(weights) / "config.json").is_file():
+        raise ComponentsError(f"{weights}: not a local directory with a config.json (nothing is downloaded)")
+    config, entry = _read_configuration(weights), CATALOGUE.get(name) or SMALL_CATALOGUE.get(name)
+    if entry is not None and entry.model_type != config.model_type:
+        raise ComponentsError(f"{weights} holds a {config.model_type}, and {name} is a {entry.model_type}")
+    return config
+
+
+def _read_configuration(folder: str) -> Any:
     try:
-        return transformers.AutoConfig.from_pretrained(name, local_files_only=True)
+        return transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
     except (ValueError, OSError, KeyError, TypeError) as error:
-        raise ComponentsError(f"{name}/config.json: Transformers cannot read it: {_line(error)}") from error
+        raise ComponentsError(f"{folder}/config.json: Transformers cannot read it: {_line(error)}") from error
 
 
 def _rebuilt(name: str, config: Any, changes: Mapping[str, int]) -> Any:

@@ -28,11 +28,13 @@ def pass_inputs(model: LoadedModel, case: Case, device: Any, seed: int) -> dict[
     _check(model, case)
     generator = torch.Generator().manual_seed(seed)
 
+    config = model.config.get_text_config()
+
     def tokens(length: int) -> Any:
-        ids = torch.randint(model.config.vocab_size, (case.batch, length), generator=generator)
-        padding = model.config.pad_token_id
+        ids = torch.randint(config.vocab_size, (case.batch, length), generator=generator)
+        padding = getattr(config, "pad_token_id", None)
         if padding is not None:
-            ids[ids == padding] = (padding + 1) % model.config.vocab_size
+            ids[ids == padding] = (padding + 1) % config.vocab_size
         return ids.to(device)
 
     prompt = _prompt(model, case, tokens)
@@ -51,8 +53,8 @@ def _check(model: LoadedModel, case: Case) -> None:
 
 def _places(model: LoadedModel) -> float:
     """Positions there are. RoBERTa counts them from behind its padding token."""
-    places = getattr(model.config, "max_position_embeddings", None)
-    if places is None or model.config.model_type in {"t5", "mt5", "umt5", "longt5"}:
+    places = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if places is None:
         return float("inf")
     offsets = [
         int(module.padding_idx) + 1

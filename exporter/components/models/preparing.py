@@ -12,6 +12,7 @@ from exporter.components.models.capturing import Node, capture, survey
 from exporter.components.models.counting import flops_of
 from exporter.components.models.hardware import (
     device_by_name,
+    gpu_uuid,
     last_level_cache_bytes,
     memory_budget_bytes,
     software,
@@ -67,6 +68,7 @@ def prepare_subject(order: Order) -> Subject:
         synchronise=waiting_for(device),
         launch=order.launch,
         software=software(device),
+        gpu=gpu_uuid(device),
     )
 
 
@@ -80,8 +82,7 @@ def take_apart(order: Order, device: Any) -> TakenApart:
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(order.seed)
             model = load(order.name, order.case, order.changes, order.weights, device)
-        inputs = pass_inputs(model, order.case, device, order.seed)
-        root = survey(model.module, inputs)
+        inputs, root = _first_pass(model, order, device)
         found = components(model.module, root)
         kept = [_affordable(one, root, memory_budget_bytes(device) // len(found)) for one in found]
         numbers = {number for occurrences in kept for occurrence in occurrences for number in occurrence}
@@ -97,6 +98,17 @@ def take_apart(order: Order, device: Any) -> TakenApart:
     for one, own in zip(found, slots, strict=True):
         _check(model.name, one, own[0], order.case)
     return TakenApart(model, list(zip(found, slots, strict=True)))
+
+
+def _first_pass(model: LoadedModel, order: Order, device: Any) -> tuple[dict[str, Any], Node]:
+    inputs = pass_inputs(model, order.case, device, order.seed)
+    try:
+        return inputs, survey(model.module, inputs)
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, ValueError, TypeError, IndexError, AttributeError, KeyError) as error:
+        words = str(error).strip().splitlines()[0]
+        raise ComponentsError(f"{order.name}: fails on {', '.join(inputs)}: {type(error).__name__}: {words}") from error
 
 
 def _affordable(one: Component, root: Node, budget_bytes: int) -> list[tuple[int, ...]]:

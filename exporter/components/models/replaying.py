@@ -12,12 +12,13 @@ are warm as well.
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import cycle, islice
+from typing import Any
 
 import torch
 
 from exporter.components.models.calls import Call
 
-MOST_SLOTS = 256
+MOST_SLOTS = 64
 """Inputs that a component goes round at most, unless it has more layers."""
 
 Slot = Sequence[Call]
@@ -37,7 +38,13 @@ def rotation(occurrences: Sequence[Slot], cache_bytes: int, budget_bytes: int) -
     wanted = -(-max(cache_bytes - weights, 0) // max(inputs, 1))
     affordable = budget_bytes // max(inputs, 1)
     copies = min(wanted, affordable, MOST_SLOTS // len(occurrences) - 1)
-    return [*occurrences, *(tuple(call.twin() for call in slot) for _ in range(copies) for slot in occurrences)]
+    return [*occurrences, *(slot for _ in range(copies) for slot in _twins(occurrences))]
+
+
+def _twins(occurrences: Sequence[Slot]) -> list[Slot]:
+    """One copy of them all; what they share, their twins share."""
+    clones: dict[int, Any] = {}
+    return [tuple(call.twin(clones) for call in slot) for slot in occurrences]
 
 
 def _distinct_bytes(groups: Iterable[Iterable[torch.Tensor]]) -> Iterable[int]:
@@ -72,19 +79,19 @@ def graphed(slots: Sequence[Slot], device: torch.device) -> Callable[[int], None
     """
     pool = torch.cuda.graph_pool_handle()
     singles = [_graph([slot], device, pool) for slot in slots]
-    whole = _graph(slots, device, pool)
+    whole = _graph(slots, device, pool) if len(slots) > 1 else singles[0]
     position = 0
 
     def run(count: int) -> None:
         nonlocal position
         with torch.cuda.device(device):
             while count > 0:
-                if position == 0 and count >= len(singles):
+                if position == 0 and count >= len(slots):  # naming the slots keeps alive what the graphs read
                     whole.replay()
-                    count -= len(singles)
+                    count -= len(slots)
                 else:
                     singles[position].replay()
-                    position, count = (position + 1) % len(singles), count - 1
+                    position, count = (position + 1) % len(slots), count - 1
 
     return run
 
