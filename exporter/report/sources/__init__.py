@@ -2,7 +2,12 @@
 
     prometheus.account(url, begin, end, matchers=..., access=..., name=...)     a period that a Prometheus remembers
     running.account(url, access=..., name=...)                                  an exporter, since its books began
-    recorded.account(path, watch=..., name=...)                                 a recording, from its beginning to its end
+    recorded.account(path, watch=..., name=...)                                 a recording, from beginning to end
+
+    series       which series an account is made of, and a page: one exporter's for a period   (pure)
+    booked       page ─► books and usages                                                      (pure)
+    cautions     what must be known before these figures are believed                          (pure)
+    web, access  asking over HTTP
 
 All raise ReportError, in one line that says what to do; a recording that is none raises RecordingError.
 """
