@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate, pairwise
 from typing import Any, TypeVar, cast, get_args
@@ -43,11 +43,9 @@ def books_on(page: Page) -> Iterator[DeviceBook]:
     unsettled = {labels["device"]: joules for labels, joules in page.of(energy.ENERGY_UNSETTLED.name)}
     for labels, metered in page.of(energy.DEVICE_ENERGY.name):
         name, kind = labels["device"], _one_of(_KINDS, labels["kind"], page)
-        method = methods.get(name) or _method_by_source(page, kind)
+        method = _one_of(_METHODS, methods.get(name) or _method_by_source(page, kind), page)
         yield DeviceBook(
-            device=Device(
-                name, kind, uuid=labels["uuid"], model=labels["name"], method=_one_of(_METHODS, method, page)
-            ),
+            device=Device(name, kind, uuid=labels["uuid"], model=labels["name"], method=method),
             place=page.place,
             metered_joules=metered,
             booked=booked[name],
@@ -62,7 +60,7 @@ def _method_by_source(page: Page, kind: DeviceKind) -> str:
     return methods.pop() if len(methods) == 1 else "estimated"
 
 
-def _one_of(known: Iterable[_Label], told: str, page: Page) -> _Label:
+def _one_of(known: Sequence[_Label], told: str, page: Page) -> _Label:
     if told not in known:
         raise ReportError(
             f"{page.place or 'the page'} says {told!r:.40}, which this version does not know: "

@@ -1,12 +1,17 @@
 """What must be known before figures of any source are believed. Pure."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from exporter.domain.readings import Method
 from exporter.report.account import DeviceBook, Usage
 
 _OFF_BY = 1e-6
 _MUCH = 0.05
 _MOST_NAMED = 3
+_SAID: Mapping[Method, str] = {
+    "estimated": "ESTIMATED by a model of the device, not metered",
+    "simulated": "SIMULATED: nothing real drew it",
+}
 
 
 def cautions_on(books: Sequence[DeviceBook], usages: Sequence[Usage]) -> Iterator[str]:
@@ -24,13 +29,10 @@ def named(things: Iterable[str]) -> str:
 
 
 def _methods(books: Sequence[DeviceBook], usages: Sequence[Usage]) -> Iterator[str]:
-    for method, words in (
-        ("estimated", "ESTIMATED by a model of the device"),
-        ("simulated", "SIMULATED: nothing real"),
-    ):
+    for method, words in _SAID.items():
         devices = {_at(book.device.name, book.place) for book in books if book.device.method == method}
         if devices:
-            yield f"The energy of {named(devices)} is {words}{' drew it' if method == 'simulated' else ', not metered'}."
+            yield f"The energy of {named(devices)} is {words}."
     predicted = {one.model for one in usages if one.method == "time_proxy"}
     if predicted:
         yield f"The energy of {named(predicted)} is ESTIMATED from time by a calibration, and in no device's books."

@@ -68,7 +68,7 @@ def _cautions(snapshot: Snapshot, begin: float, cut: str, faults: int) -> Iterat
     if faults:
         yield f"The pipeline met {faults} bug{'s' if faults > 1 else ''} while this was played: see the log."
     if snapshot.since is None:
-        yield "The recording goes on with books of which the beginning is not known: the period seems shorter than it is."
+        yield "The recording goes on with books of unknown age: the period seems shorter than it was."
     elif snapshot.since < begin:
         yield "The recording goes on with earlier books: what was booked before it began is in these figures."
 
@@ -131,11 +131,11 @@ def _usages(snapshot: Snapshot, seen: _Seen) -> Iterator[Usage]:
 
 
 def _spent(view: ModelView, values: _Values) -> Mapping[Method, Spent]:
-    told = {method: _known(energy, values.joules[method]) for method, energy in view.energy.items()}
-    each = {
-        method: _known(energy, values.each_token[method]) for method, energy in view.energy_per_output_token.items()
+    return {
+        method: (joules, _known(view.energy_per_output_token[method], values.each_token[method]))
+        for method, counted in view.energy.items()
+        if (joules := _known(counted, values.joules[method])) is not None
     }
-    return {method: (energy, each.get(method)) for method, energy in told.items() if energy is not None}
 
 
 def _known(counted: HistogramValue, seen: Sequence[float]) -> HistogramValue | None:

@@ -45,7 +45,7 @@ def read_page(text: str, where: str) -> Values:
     try:
         values = {
             series_of(sample.name, sample.labels): float(sample.value)
-            for family in text_string_to_metric_families(text)  # type: ignore[no-untyped-call]  # not annotated
+            for family in text_string_to_metric_families(text)
             for sample in family.samples
             if sample.name in LABELS
         }
