@@ -101,8 +101,9 @@ class Probe:
             look = self.look(work.runs)
             if look is None:
                 continue
-            self._period.see(look.at, changed=look.value != before)
-            changes = changes + 1 if look.value != before else 0
+            changed = before is not None and look.value != before
+            self._period.see(look.at, changed=changed)
+            changes = changes + 1 if changed else 0
             before = look.value
             if changes == _FINER_THAN_LOOKS:
                 return
