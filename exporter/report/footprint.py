@@ -161,7 +161,7 @@ def carbon(joules: float, intensity: Intensity, name: str = "electricity, as met
 # Factors
 
 
-_GOOGLE = "shares of Google's serving energy, arXiv 2508.15734 (2025): accelerators 58 %"
+_GOOGLE = "Google, arXiv 2508.15734 (2025): of the energy of serving, accelerators 58 %"
 _ACCELERATORS, _HOST, _RESERVE, _OVERHEAD = 0.58, 0.25, 0.10, 0.08
 
 
@@ -217,5 +217,9 @@ def _host(accelerators: float, others: float) -> Iterator[Line]:
 
 def _share(name: str, accelerators: float, share: float) -> Line:
     extra = accelerators * share / _ACCELERATORS
-    how = f"{share:.0%} to {_ACCELERATORS:.0%} of accelerators"
-    return Line("factor", name, extra / JOULES_PER_KWH, "kWh", how, f"{_GOOGLE}, this {share:.0%}")
+    how = f"{_percent(share)} for every {_percent(_ACCELERATORS)} of accelerators"
+    return Line("factor", name, extra / JOULES_PER_KWH, "kWh", how, f"{_GOOGLE}, this {_percent(share)}")
+
+
+def _percent(share: float) -> str:
+    return f"{100.0 * share:.0f} %"

@@ -46,7 +46,7 @@ def ecologits(active_parameters: float, parameters: float | None = None) -> Refe
         engine="vllm",
         batch=_BATCH,
         joules_per_output_token=watt_hours * JOULES_PER_WH,
-        source=f"PUBLISHED MODEL, not a measurement: {_ECOLOGITS}; +37 to +45 % against ML.ENERGY's figures",
+        source=f"no measurement but a formula: {_ECOLOGITS}; +37 to +45 % against ML.ENERGY's figures",
         modelled=True,
     )
 

@@ -128,6 +128,7 @@ class Report:
         sci: None where no intensity is known. comparison: None where nothing is compared.
         references: published figures.
         made: Unix seconds. version: of the exporter that made it.
+        notices: licences that must stand beside what is shown.
     """
 
     account: Account
@@ -139,3 +140,4 @@ class Report:
     references: Sequence[Reference]
     made: float
     version: str
+    notices: Sequence[str] = ()
