@@ -6,7 +6,8 @@ for seconds of *counter time*: from one step of the energy counter to another, b
 known exactly. Energy of one run is that difference over the number of runs between the two.
 
     models/      (PyTorch) a configuration by name ─► a model ─► one captured pass ─► Subject: parts to be replayed
-    bench        (no PyTorch) repeats a part, synchronised at both ends, under the sensor; idle before, rests between
+    repetition   (no PyTorch) runs of a part in chunks, synchronised; probe: the sensor, as it is asked
+    bench        energy of repeated work, from one observed step of the counter to another; how large the error is
     study        trials of every part of a subject ─► Dissection (domain/dissection.py)
     sweep        studies over batch, sequence, heads, hidden size, dtype, phase
     tables, plots, claims   what came out: text, CSV, PNG and SVG; the paper's claims, held against it
