@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exporter.calibrate.implied import energy_per_token
-from exporter.calibrate.observation import EXAMPLE, MOST_LINES, Observation, Observations, columns, read
-from exporter.calibrate.timing import Findings, Plan, Target, TimingError, endpoint, time_server
+from exporter.calibrate.observation import EXAMPLE, MOST_LINES, Observations, columns, read
+from exporter.calibrate.timing import Findings, Plan, time_server
 from exporter.calibrate.verdict import Matched, document, text
+from exporter.completions.client import CompletionError, Target, endpoint
+from exporter.completions.observation import Observation
 from exporter.config.calibrations import read_calibration
 from exporter.domain.errors import ExporterError, UsageError
 from exporter.proxy.calibration.calibration import Calibration
@@ -137,7 +139,7 @@ def _from_server(options: argparse.Namespace) -> Heard:
     with _saving(options.save) as keep:
         findings = asyncio.run(time_server(target, plan, secrets.token_hex(4), keep))
     if not findings.good:
-        raise TimingError(f"none of {plan.requests} requests could be timed: {_failures(findings)}")
+        raise CompletionError(f"none of {plan.requests} requests could be timed: {_failures(findings)}")
     return Heard(findings.good, tuple(_doubts(findings)))
 
 

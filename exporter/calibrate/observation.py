@@ -9,11 +9,12 @@ tokens may be missing, not both.
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from exporter.completions.observation import Observation
 from exporter.proxy.calibration.matching import Timings
 
 ALIASES: Mapping[str, Mapping[str, float]] = {
@@ -46,25 +47,6 @@ _SHOWN = 3
 
 class BadLineError(Exception):
     """A line that tells no timing: says why, without the line."""
-
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """One request as its client saw it.
-
-    Attributes:
-        time_to_first_token_seconds: from sending it. seconds: from sending it to its last token.
-        prompt_tokens, output_tokens: None where nobody said.
-    """
-
-    time_to_first_token_seconds: float
-    seconds: float
-    prompt_tokens: int | None = None
-    output_tokens: int | None = None
-
-    def line(self) -> str:
-        """As a line of a file, without what is not known."""
-        return json.dumps({name: value for name, value in asdict(self).items() if value is not None}) + "\n"
 
 
 @dataclass(frozen=True, slots=True)

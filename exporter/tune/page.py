@@ -60,7 +60,7 @@ class Histogram:
         return Histogram(counts, self.sum - before.sum)
 
     def quantile(self, share: float) -> float | None:
-        """As Prometheus has it, evenly within a bucket; beyond the last bound: twice that. None without observations."""
+        """As Prometheus has it: evenly within a bucket; beyond the last bound twice that. None if there are none."""
         rank, low, below = share * self.count, 0.0, 0.0
         if not self.count:
             return None

@@ -21,11 +21,11 @@ from exporter.calibrate.observation import (
     EXAMPLE,
     MOST_LINES,
     BadLineError,
-    Observation,
     columns,
     parse,
     read,
 )
+from exporter.completions.observation import Observation
 from exporter.domain.errors import CalibrationError, ExporterError, UsageError
 from exporter.proxy.calibration.calibration import Calibration, Key, to_json
 from exporter.proxy.calibration.matching import Fit, Timings

@@ -14,22 +14,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.calibrate.observation import Observation
-from exporter.calibrate.sse import Events
-from exporter.calibrate.streamed import CUT, Answer, Stream
 from exporter.calibrate.timing import (
     LONGEST_WORDS,
     SHORTEST_WORDS,
     Findings,
     Plan,
     Progress,
-    Target,
-    TimingError,
-    endpoint,
     lengths,
     prompt,
     time_server,
 )
+from exporter.completions.client import CompletionError, Target, endpoint
+from exporter.completions.observation import Observation
+from exporter.completions.sse import Events
+from exporter.completions.streamed import CUT, Answer, Stream
 from exporter.demo.inference import InferenceError, find_inference, running
 from exporter.domain.errors import UsageError
 from tests.calibrate.api_server import KEY, Behaviour, serving
@@ -44,7 +42,7 @@ async def timed(behaviour: Behaviour, plan: Plan = PLAN, key: str | None = None)
 
 
 async def refused(behaviour: Behaviour, key: str | None = None) -> str:
-    with pytest.raises(TimingError) as error:
+    with pytest.raises(CompletionError) as error:
         await timed(behaviour, key=key)
     assert KEY not in str(error.value)
     return str(error.value)
@@ -124,7 +122,7 @@ async def test_without_a_key_that_it_needs_it_is_said_how_to_give_one() -> None:
 
 async def test_a_wrong_key_is_never_shown() -> None:
     async with serving(Behaviour(needs_key=True)) as url:
-        with pytest.raises(TimingError) as error:
+        with pytest.raises(CompletionError) as error:
             await time_server(Target(url, "small", "sk-wrong"), PLAN, "n")
     assert "sk-wrong" not in f"{error.value} {error.value.__cause__} {Target(url, 'small', 'sk-wrong')!r}"
 
@@ -155,7 +153,7 @@ async def test_a_model_that_is_not_there_is_named() -> None:
 
 async def test_a_server_that_is_not_there_is_said() -> None:
     with pytest.raises(
-        TimingError, match=r"http://127\.0\.0\.1:9 gave no answer that could be timed: cannot be reached"
+        CompletionError, match=r"http://127\.0\.0\.1:9 gave no answer that could be timed: cannot be reached"
     ):
         await time_server(Target("http://127.0.0.1:9", "small"), PLAN, "n")
 
@@ -204,7 +202,7 @@ async def test_a_server_that_never_answers_times_out() -> None:
 
     async with await asyncio.start_server(hold, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        with pytest.raises(TimingError, match="timed out"):
+        with pytest.raises(CompletionError, match="timed out"):
             await time_server(Target(url, "small"), replace(PLAN, timeout_seconds=0.05), "n")
 
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from exporter.calibrate.observation import Observation
-from exporter.calibrate.sse import Events
+from exporter.completions.observation import Observation
+from exporter.completions.sse import Events
 
 LEAST_STREAMED = 8
 """Tokens that must have come in more than one piece, or else something held them back."""
