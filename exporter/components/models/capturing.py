@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from exporter.components.models.caches import HeldCache
+from exporter.components.models.caches import HeldCache, copied
 from exporter.components.models.calls import Call, mapped, samples, tensors_in
 
 
@@ -140,7 +140,7 @@ def _run_hooked(
     began: Callable[[str], Callable[..., None]],
     ended: Callable[[str], Callable[..., None]],
 ) -> None:
-    own = mapped(dict(pass_inputs), lambda tensor: tensor, lambda cache: HeldCache(cache).cache)
+    own = mapped(dict(pass_inputs), lambda tensor: tensor, copied)
     with ExitStack() as hooks, torch.no_grad():
         for path, module in model.named_modules():
             before = module.register_forward_pre_hook(began(path), with_kwargs=True)
