@@ -30,7 +30,7 @@ class Line:
             multiplier, such as the building's (PUE) or the host's.
         name: what it is: `phone charges`, `building (PUE)`.
         value: in `unit`. unit: `charges`, `EUR`, `g CO2e`, `kWh`.
-        factor: how the value comes out of the joules, in words: `12 Wh each`, `381 g/kWh`, `x 1.2`.
+        factor: how the value comes out of the joules, in words: `12 Wh each`, `381 g/kWh`, `20 % of 3 kWh`.
         source: who says so, and when.
         modelled: whether the value rests on more than the meter; so does all but plain unit conversion.
     """
@@ -188,7 +188,7 @@ def factors(accelerators: float, others: float, *, pue: Pue | None, host: bool) 
     metered = (accelerators + others) / JOULES_PER_KWH
     total = metered + sum(line.value for line in added)
     how = " + ".join((f"{metered:.4g} kWh metered", *(f"{line.value:.4g}" for line in added)))
-    return [*added, Line("factor", WITH_FACTORS, total, "kWh", how, "the lines above")]
+    return [*added, Line("factor", WITH_FACTORS, total, "kWh", how, "sum of the lines above")]
 
 
 WITH_FACTORS = "metered, with all these factors"
@@ -202,7 +202,7 @@ def _added(accelerators: float, others: float, pue: Pue | None, *, host: bool) -
             yield line
     if pue is not None and pue.value > 1.0:
         extra = computers * (pue.value - 1.0)
-        how = f"x {pue.value:g} of {computers / JOULES_PER_KWH:.4g} kWh"
+        how = f"{100.0 * (pue.value - 1.0):.4g} % of {computers / JOULES_PER_KWH:.4g} kWh (PUE {pue.value:g})"
         yield Line("factor", "building (PUE)", extra / JOULES_PER_KWH, "kWh", how, pue.source)
     elif pue is None and host and accelerators > 0.0:
         yield _share("building and overhead", accelerators, _OVERHEAD)
@@ -223,3 +223,13 @@ def _share(name: str, accelerators: float, share: float) -> Line:
 
 def _percent(share: float) -> str:
     return f"{100.0 * share:.0f} %"
+
+
+def host_multiplier(accelerators: float, others: float) -> float:
+    """By what metered energy is multiplied for its host, by published shares; 1 where the host is metered."""
+    return 1.0 + _HOST / _ACCELERATORS if accelerators > 0.0 and others <= 0.0 else 1.0
+
+
+def overhead_multiplier(*, host: bool) -> float:
+    """By what the energy of computers is multiplied for their building, by published shares, if these are asked for."""
+    return 1.0 + _OVERHEAD / (_ACCELERATORS + _HOST + _RESERVE) if host else 1.0

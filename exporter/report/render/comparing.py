@@ -3,9 +3,11 @@
 from collections.abc import Iterator, Sequence
 
 from exporter.report.render.document import Column, Section, Table
-from exporter.report.render.quantities import NOTHING, digits, energy, ratio
+from exporter.report.render.quantities import NOTHING, digits, energy, ratio, span
 from exporter.report.summary import Comparison, Difference
 from exporter.server.quantities import seconds
+
+_LONG_SECONDS = 120.0
 
 
 def compared(comparison: Comparison) -> Iterator[Section]:
@@ -38,7 +40,7 @@ def _value(value: float | None, unit: str) -> str:
         case _, "J":
             return energy(value)
         case _, "s":
-            return seconds(value)
+            return span(value) if value >= _LONG_SECONDS else seconds(value)
         case _, "":
             return digits(value)
         case _:

@@ -32,7 +32,7 @@ def document(report: Report) -> Document:
     return Document(
         title=f"{_loudest(report.totals.methods)}Energy report: {account.name}",
         about=(f"From {account.origin}: {moment(account.begin)} to {moment(account.end)}, {span(account.seconds)}.",),
-        cautions=(*_cautions(report.totals.methods), *(Caution("Beware.", text) for text in account.cautions)),
+        cautions=tuple(_cautions(report.totals.methods, account.cautions)),
         sections=tuple(section for section in _sections(report) if section.parts),
         notices=(
             *report.notices,
@@ -50,10 +50,18 @@ def _loudest(methods: Sequence[Method]) -> str:
     return "SIMULATED: " if "simulated" in methods else ""
 
 
-def _cautions(methods: Sequence[Method]) -> Iterator[Caution]:
+_TOLD_BY: Mapping[Method, str] = {"simulated": "SIMULATED", "time_proxy": "by a calibration", "estimated": "ESTIMATED"}
+"""Words by which a caution is known to be of a method."""
+
+
+def _cautions(methods: Sequence[Method], texts: Sequence[str]) -> Iterator[Caution]:
+    """What nobody measured first, unless the account says it with more detail."""
+    told = {text: next((method for method, words in _TOLD_BY.items() if words in text), None) for text in texts}
     for method, doubt in _DOUBTS.items():
-        if method in methods:
+        if method in methods and method not in told.values():
             yield Caution(f"PARTLY {doubt.loud}", doubt.text) if len(set(methods)) > 1 else doubt
+    for text, of in told.items():
+        yield Caution("Beware." if of is None else _DOUBTS[of].loud, text)
 
 
 def _sections(report: Report) -> Iterator[Section]:
@@ -229,7 +237,11 @@ def _lines(lines: Sequence[Line], kind: LineKind, meaning: str) -> list[Part]:
         return []
     source = Column("source", words=True, aside=True)
     columns = (Column("", words=True), Column(""), Column("by", words=True), source)
-    return [meaning, Table(columns, [(line.name, _amount(line), line.factor, line.source) for line in chosen])]
+    return [meaning, Table(columns, [_line(line) for line in chosen])]
+
+
+def _line(line: Line) -> Sequence[Cell]:
+    return line.name, _amount(line), line.factor, line.source if line.modelled else ""
 
 
 def _amount(line: Line) -> str:

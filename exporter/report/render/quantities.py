@@ -9,6 +9,8 @@ from exporter.server.quantities import count
 NOTHING = "\N{EN DASH}"
 _DIGITS = 4
 _MOST_DECIMALS = 9
+_ROUNDING = 1e-6
+"""Fewer joules than this are what sums are off by."""
 _ENERGIES = ((1e3, 1.0, "J"), (0.1 * JOULES_PER_KWH, 1e3, "kJ"), (1e4 * JOULES_PER_KWH, JOULES_PER_KWH, "kWh"))
 _MASSES = ((1e-3, 1e-6, "\N{MICRO SIGN}g"), (1.0, 1e-3, "mg"), (1e3, 1.0, "g"), (1e6, 1e3, "kg"))
 _SPANS = ((120.0, 1.0, "s"), (7200.0, 60.0, "min"), (172_800.0, 3600.0, "h"))
@@ -16,7 +18,7 @@ _SPANS = ((120.0, 1.0, "s"), (7200.0, 60.0, "min"), (172_800.0, 3600.0, "h"))
 
 def energy(joules: float) -> str:
     """`3.142 J`, `12.5 kJ`, `1.234 kWh`, `12.3 MWh`."""
-    return _scaled(joules, _ENERGIES, (JOULES_PER_KWH * 1e3, "MWh"))
+    return _scaled(joules if abs(joules) >= _ROUNDING else 0.0, _ENERGIES, (JOULES_PER_KWH * 1e3, "MWh"))
 
 
 def mass(grams: float) -> str:
