@@ -29,6 +29,7 @@ class EnergyClient:
 
     Attributes:
         server: which of the exporter's `push` servers the windows belong to; None where it has only one.
+        given_up_until: until when nobody waits for the exporter to answer, by the monotonic clock; 0: it does.
     """
 
     def __init__(  # noqa: PLR0913 - where the exporter is, and how to get in
@@ -65,6 +66,7 @@ class EnergyClient:
         self._timeout = timeout
         self._most_waiting = most_waiting
         self._said: set[str] = set()
+        self.given_up_until = 0.0
         self._begin_anew()
         _clients.add(self)
 

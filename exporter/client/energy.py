@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from exporter.client.link import REQUESTS, UNREACHABLE, Answer, Link, receipt_path
 
 if TYPE_CHECKING:
+    from exporter.client.client import EnergyClient
     from exporter.client.pieces import Piece
     from exporter.client.windows import Window
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 1.0
+AWAY_SECONDS = 3.0
+"""So long an exporter is waited for that does not answer at all: it may be restarting."""
+GIVEN_UP_SECONDS, AGAIN_SECONDS = 1.0, 0.3
+"""Once that was in vain: how long nobody else waits, and how long the next one does after that."""
 _FEW = 4
 """More receipts than these are asked for at once."""
 _WORST_FIRST = ("simulated", "time_proxy", "estimated")
@@ -46,10 +51,11 @@ class Energy(NamedTuple):
 
 
 class _Unknown(NamedTuple):
-    """Why there is no energy. `final`: asking again is of no use."""
+    """Why there is no energy. `final`: asking again is of no use. `away`: nobody answered."""
 
     why: str
     final: bool
+    away: bool = False
 
 
 def asking(window: "Window", timeout: float) -> Iterator[float]:
@@ -68,9 +74,14 @@ def asking(window: "Window", timeout: float) -> Iterator[float]:
     if link is None:
         window.unknown = NOBODY
         return
-    client.flush(timeout)
+    lost = _lost(pieces)
+    if lost is not None or not _reach(client, timeout):
+        window.unknown = lost.why if lost is not None else f"the exporter does not answer: {client.problem}"
+        return
     try:
         while (trouble := _ask(pieces, link)) is not None:
+            if trouble.away:
+                deadline = min(deadline, time.monotonic() + AWAY_SECONDS)
             if trouble.final or time.monotonic() + pause > deadline:
                 window.unknown = trouble.why
                 return
@@ -78,6 +89,19 @@ def asking(window: "Window", timeout: float) -> Iterator[float]:
             pause = min(1.5 * pause, LONGEST_PAUSE_SECONDS)
     finally:
         link.close()
+
+
+def _reach(client: "EnergyClient", timeout: float) -> bool:
+    """Have told what is to be told. Who asks for a thousand windows waits once for an exporter that is away."""
+    now = time.monotonic()
+    if now < client.given_up_until:
+        return False
+    given_up = client.given_up_until > 0.0
+    if client.flush(min(timeout, AGAIN_SECONDS if given_up else AWAY_SECONDS)) or not client.problem:
+        client.given_up_until = 0.0
+        return True
+    client.given_up_until = time.monotonic() + GIVEN_UP_SECONDS
+    return False
 
 
 def summed(window: "Window") -> Energy:
@@ -116,10 +140,10 @@ def _pieces(window: "Window") -> "list[Piece] | _Unknown":
 
 def _ask(pieces: "Sequence[Piece]", link: Link) -> _Unknown | None:
     """Ask for what is missing; returns why something still is, or None."""
+    lost = _lost(pieces)
+    if lost is not None:
+        return lost
     missing = [piece for piece in pieces if piece.energy is None]
-    for piece in missing:
-        if piece.lost:
-            return _Unknown(f"{piece.id} was not told: {piece.lost}", final=True)
     if len(missing) > _FEW:
         trouble = _ask_for_all(missing, link)
         missing = [piece for piece in missing if piece.energy is None]
@@ -130,6 +154,11 @@ def _ask(pieces: "Sequence[Piece]", link: Link) -> _Unknown | None:
         if trouble is not None:
             return trouble
     return None
+
+
+def _lost(pieces: "Sequence[Piece]") -> _Unknown | None:
+    lost = next((piece for piece in pieces if piece.lost), None)
+    return _Unknown(f"{lost.id} was not told: {lost.lost}", final=True) if lost is not None else None
 
 
 def _ask_for_all(missing: "Sequence[Piece]", link: Link) -> _Unknown | None:
@@ -181,7 +210,7 @@ def _not_yet(piece: "Piece") -> _Unknown:
 
 def _trouble(answer: Answer) -> _Unknown:
     if answer.status == UNREACHABLE:
-        return _Unknown(f"the exporter does not answer: {answer.text}", final=False)
+        return _Unknown(f"the exporter does not answer: {answer.text}", final=False, away=True)
     said = answer.text.strip().partition("\n")[0][:200]
     return _Unknown(f"the exporter answered {answer.status}: {said}", final=answer.status not in _AWAY_STATUSES)
 

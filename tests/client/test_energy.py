@@ -146,6 +146,18 @@ def test_without_an_exporter_nothing_is_known() -> None:
     assert "was not told: " in one.unknown
 
 
+def test_who_asks_for_many_windows_waits_once_for_an_exporter_that_is_away() -> None:
+    client = EnergyClient(f"http://127.0.0.1:{free_port()}")
+    windows = [closed(client) for _ in range(1000)]
+    windows[0].energy(0.2)
+    waited = []
+    client.flush = lambda timeout=5.0: bool(waited.append(timeout))  # type: ignore[method-assign, func-returns-value]
+    assert [one.energy(20.0) for one in windows] == [None] * 1000
+    assert sum(waited) < 2.0
+    assert {one.unknown.partition(": ")[0] for one in windows} == {"the exporter does not answer"}
+    client.close(0.0)
+
+
 def test_zero_joules_are_known(listener: Listener, client: EnergyClient) -> None:
     one = closed(client)
     listener.receipts[one.id] = receipt(one.id, 0.0)
