@@ -148,7 +148,7 @@ def _idle(books: Sequence[DeviceBook]) -> float | None:
 def _cautions(sides: tuple[_Side, _Side], by_model: Mapping[str, tuple[_Side, _Side]]) -> Iterator[str]:
     first, second = sides
     if methods(first.account) != methods(second.account):
-        yield f"Energy came to be known in different ways: {_listed(first)} in the first, in the second {_listed(second)}."
+        yield f"Energy came to be known in different ways: first {_listed(first)}, then {_listed(second)}."
     for which, side in zip(("first", "second"), sides, strict=True):
         yield from _alone(which, side)
     for which, (here, there) in {"first": sides, "second": sides[::-1]}.items():

@@ -2,8 +2,8 @@
 
 Software Carbon Intensity (Green Software Foundation, version 1.1; ISO/IEC 21031:2024) is (E x I + M) per R: energy of
 all hardware that is reserved, idle or not, times the grid's location-based intensity, plus a share of making the
-hardware, per functional unit. SCI for AI (a draft of the same
-foundation) sets, for whoever uses a language model, the boundary at all that runs to serve it, and R at the token.
+hardware, per functional unit. SCI for AI, of the same foundation, sets for whoever uses a language model the boundary
+at all that runs to serve it, and R at the token.
 """
 
 from collections.abc import Iterator

@@ -7,6 +7,7 @@
     series       which series an account is made of, and a page: one exporter's for a period   (pure)
     booked       page ─► books and usages                                                      (pure)
     cautions     what must be known before these figures are believed                          (pure)
+    period, queries, incarnations   what a Prometheus is asked, and what counters grew by
     web, access  asking over HTTP
 
 All raise ReportError, in one line that says what to do; a recording that is none raises RecordingError.

@@ -1,0 +1,166 @@
+"""A Prometheus, asked what exporters booked in a period.
+
+How counters become joules stands in `incarnations.py`. Six questions at most, however long the period and however many
+exporters: how all stood at the end and at the beginning, who began new books in between and when, how those before
+them stood at last, and how exporters stood that were seen for the first time within the period (`period.py`).
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+
+from exporter.domain.errors import ReportError
+from exporter.metrics.catalogue import budgets, itself
+from exporter.metrics.catalogue.family import Family
+from exporter.report.account import Account
+from exporter.report.sources.access import OPEN, Access
+from exporter.report.sources.booked import books_on, usages_on
+from exporter.report.sources.cautions import cautions_on, named
+from exporter.report.sources.incarnations import grown
+from exporter.report.sources.period import LOOKBACK_SECONDS, Exporter, Period, Target
+from exporter.report.sources.queries import Api, selector
+from exporter.report.sources.series import Page
+from exporter.report.sources.web import Web
+
+_JOULES_PER_KWH = 3.6e6
+_TWICE_SECONDS = 1e-3
+
+
+def account(  # noqa: PLR0913 - who is asked, what, and how; each has a plain default
+    url: str, begin: float, end: float, *, matchers: str = "", access: Access = OPEN, name: str = ""
+) -> Account:
+    """What was booked in a period, by all exporters that this Prometheus scrapes.
+
+    Args:
+        url: of the Prometheus (`http://prometheus:9090`), or of whatever speaks its HTTP API under this prefix.
+        begin: of the period, in Unix seconds.
+        end: of the period, likewise.
+        matchers: which exporters: label matchers, with braces or without (`namespace="x",cluster=~"a|b"`).
+        access: how to be let in.
+        name: of the account; the URL without one.
+
+    Raises:
+        ReportError: it cannot be asked, or knows no such metrics, or none in this period.
+        UsageError: the URL is none.
+    """
+    if not begin < end:
+        raise ReportError(f"the period from {_day(begin)} to {_day(end)} has no length")
+    chosen = matchers.strip().removeprefix("{").removesuffix("}").strip(" ,")
+    period = Period(Api(Web(url, access)), begin, end, chosen)
+    seen = list(period.exporters())
+    if not seen:
+        raise ReportError(_nothing(period))
+    alone = _once(seen)
+    places = _places([one.target for one in alone])
+    pages = [Page(places[one.target], grown(one.incarnations)) for one in alone]
+    books = tuple(book for page in pages for book in books_on(page))
+    usages = tuple(usage for page in pages for usage in usages_on(page))
+    intensity = _agreed(pages, budgets.CARBON_INTENSITY)
+    where = f"Prometheus at {period.api.web.url}"
+    return Account(
+        name=name or period.api.web.url,
+        origin=f"{where}, {{{chosen}}}" if chosen else where,
+        begin=begin,
+        end=end,
+        books=books,
+        usages=usages,
+        intensity_grams_per_kwh=None if intensity is None else intensity * _JOULES_PER_KWH,
+        pue=_agreed(pages, budgets.PUE),
+        cautions=(
+            *_known(alone, places, period),
+            *_doubled(len(seen) - len(alone)),
+            *_different(pages),
+            *(f"Prometheus warns: {warning:.200}." for warning in period.api.warnings),
+            *cautions_on(books, usages),
+        ),
+    )
+
+
+# --- who is who ------------------------------------------------------------------------------------------------------
+
+
+def _once(seen: Sequence[Exporter]) -> list[Exporter]:
+    """Every exporter once: the same books, known at the same time under two names, are scraped twice."""
+    alone: list[Exporter] = []
+    for one in sorted(seen, key=lambda each: (each.first, -each.latest, sorted(each.target))):
+        if not any(_same(one, other) for other in alone):
+            alone.append(one)
+    return alone
+
+
+def _same(one: Exporter, other: Exporter) -> bool:
+    if one.began is None or other.began is None or abs(one.began - other.began) > _TWICE_SECONDS:
+        return False
+    return one.first < other.latest and other.first < one.latest
+
+
+def _places(targets: Sequence[Target]) -> Mapping[Target, str]:
+    """What to call exporters: the instance, and where that is not enough all that is not common to all."""
+    instances = Counter(dict(target).get("instance", "") for target in targets)
+    common = frozenset.intersection(*targets)
+    return {
+        target: instance
+        if (instance := dict(target).get("instance", "")) and instances[instance] == 1
+        else ", ".join(f"{label}={value}" for label, value in sorted(target - common))
+        for target in targets
+    }
+
+
+# --- what must be known ----------------------------------------------------------------------------------------------
+
+
+def _known(seen: Sequence[Exporter], places: Mapping[Target, str], period: Period) -> Iterator[str]:
+    late = {one.target: one.first for one in seen if one.late}
+    early = {one.target: one.latest for one in seen if one.latest < period.end - LOOKBACK_SECONDS}
+    missed = [one.target for one in seen if one.missed]
+    if late:
+        yield (
+            f"{_named(late, places)}: known only from {_day(max(late.values()))} on; what was booked before that, in "
+            "books that began before this period, is missing."
+        )
+    if early:
+        yield f"{_named(early, places)}: not known after {_day(min(early.values()))}."
+    if missed:
+        yield f"{_named(missed, places)}: began new books so often or so fast that some of them were missed."
+
+
+def _named(targets: Mapping[Target, float] | Sequence[Target], places: Mapping[Target, str]) -> str:
+    return named(places[target] or "the exporter" for target in targets)
+
+
+def _doubled(count: int) -> Iterator[str]:
+    if count:
+        yield f"Prometheus knows {count} exporter{'s' if count > 1 else ''} under two names; each is counted once."
+
+
+def _different(pages: Sequence[Page]) -> Iterator[str]:
+    for family, words in ((budgets.CARBON_INTENSITY, "intensities of the grid"), (budgets.PUE, "PUEs")):
+        if len(_told(pages, family)) > 1:
+            yield f"Exporters are configured with different {words}: none of them is used for all."
+
+
+def _agreed(pages: Sequence[Page], family: Family) -> float | None:
+    """What all exporters say that say anything; None where they differ."""
+    told = _told(pages, family)
+    return told.pop() if len(told) == 1 else None
+
+
+def _told(pages: Sequence[Page], family: Family) -> set[float]:
+    return {value for page in pages if (value := page.latest(family)) is not None}
+
+
+def _nothing(period: Period) -> str:
+    """Why nothing was found, as far as one more question tells."""
+    where, when = f"Prometheus at {period.api.web.url}", f"from {_day(period.begin)} to {_day(period.end)}"
+    known = period.api.query(f"last_over_time({selector([itself.BUILD.name])}[30d])", period.end)
+    if not known:
+        return (
+            f"{where} has no metrics of llm-energy-exporter, {when} or in 30 days before: does it scrape an exporter?"
+        )
+    places = named({one.labels.get("instance", "?") for one in known})
+    which = f"that fit {{{period.matchers}}}, " if period.matchers else ""
+    return f"{where} has no metrics of exporters {which}{when}; it knows {places}: other matchers, another period?"
+
+
+def _day(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(sep=" ", timespec="seconds").replace("+00:00", " UTC")
