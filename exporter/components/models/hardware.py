@@ -82,8 +82,8 @@ def gpu_uuid(device: Any) -> str | None:
     """What NVML calls a GPU, however the visible ones are numbered. None for a CPU."""
     if device.type != "cuda":
         return None
-    uuid = getattr(torch.cuda.get_device_properties(device), "uuid", None)
-    return f"GPU-{uuid}" if uuid is not None else None
+    uuid = str(getattr(torch.cuda.get_device_properties(device), "uuid", ""))
+    return f"GPU-{uuid.removeprefix('GPU-')}" if uuid else None
 
 
 def software(device: Any) -> dict[str, str]:
