@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from exporter import __version__
-from exporter.cli import calibrate, check_config, demo, doctor, parse, record, replay, report, run, simulate
+from exporter.cli import calibrate, check_config, components, demo, doctor, parse, record, replay, report, run, simulate
 from exporter.cli.command import Command
 from exporter.domain.errors import ConfigError, ExporterError, UsageError
 
@@ -23,6 +23,7 @@ COMMANDS: tuple[Command, ...] = (
     record.COMMAND,
     replay.COMMAND,
     calibrate.COMMAND,
+    components.COMMAND,
     report.COMMAND,
 )
 

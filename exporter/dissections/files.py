@@ -14,7 +14,16 @@ LARGEST_BYTES = 16 << 20
 
 
 def write(path: Path, dissections: Sequence[Dissection]) -> None:
-    """Write them all, and put the file in its place when it is whole: who reads meanwhile sees the old or the new one.
+    """Write them all.
+
+    Raises:
+        ComponentsError: it cannot be written.
+    """
+    write_text(path, to_json(dissections))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file and put it in its place when it is whole: who reads meanwhile sees the old or the new one.
 
     Raises:
         ComponentsError: it cannot be written.
@@ -22,7 +31,7 @@ def write(path: Path, dissections: Sequence[Dissection]) -> None:
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(to_json(dissections), encoding="utf-8")
+        beside.write_text(text, encoding="utf-8")
         beside.replace(path)
     except OSError as error:
         with suppress(OSError):

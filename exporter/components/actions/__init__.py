@@ -1,0 +1,1 @@
+"""What `components` can be told to do, an action a file: its arguments, and what it does."""
