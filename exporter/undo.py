@@ -65,18 +65,25 @@ class UndoFile:
             self.path.unlink()
 
 
+def file_of(directory: Path, undo: Undo) -> UndoFile:
+    """The file of this device in a runtime directory, which need not be there."""
+    return UndoFile(directory / f"{undo.uuid}{SUFFIX}", undo)
+
+
 def write(directory: Path, undo: Undo) -> UndoFile:
     """Write it down, so that it is still there if the machine's programs are all killed the next moment.
 
     Raises:
         TuneError: it cannot be written; then nothing may be changed.
     """
-    path = directory / f"{undo.uuid}{SUFFIX}"
+    file = file_of(directory, undo)
     try:
-        _write_through(path, json.dumps({**asdict(undo), "boot": _boot(), "command": undo.command}, indent=1) + "\n")
+        _write_through(
+            file.path, json.dumps({**asdict(undo), "boot": _boot(), "command": undo.command}, indent=1) + "\n"
+        )
     except OSError as error:
-        raise TuneError(f"{path}: {error.strerror}: without it nothing is changed; make it writable") from error
-    return UndoFile(path, undo)
+        raise TuneError(f"{file.path}: {error.strerror}: without it nothing is changed") from error
+    return file
 
 
 def read(path: Path) -> UndoFile:

@@ -6,7 +6,7 @@ MOST_SETTINGS = 15
 SLOWEST_SHARE = 0.25
 """Of the highest clock: below it everything takes longer, and idle power is paid all that time."""
 
-_WATT_STEPS = (1, 2, 5, 10, 20, 25, 50, 100)
+_WATT_STEPS = (1, 2, 5, 10, 20, 25, 30, 50, 100)
 
 
 def watt_settings(least: int, highest: int) -> tuple[int, ...]:

@@ -9,17 +9,19 @@ Theory of operation. Four layers, each for what the one before cannot meet:
     both killed at once           the undo file, written through to the disk before the first change, is found by the
                                   next tuner, which puts back before it begins (see exporter/undo.py)
 
-The order is always: lock, undo file, keeper, change. And at the end: put back, remove the undo file, say goodbye to
-the keeper, unlock. The keeper inherits the lock, so nobody takes a changed setting for the one to go back to. A tuner
-without its keeper does not go on: it notices before its next change, puts back and stops.
+The order is always: lock, keeper, undo file (the keeper writes it), change. And at the end: put back, remove the undo
+file, say goodbye to the keeper, unlock. The keeper inherits the lock, so nobody takes a changed setting for the one to
+go back to. A tuner without its keeper does not go on: it notices before its next change, puts back and stops.
 """
 
 import json
+import os
 import select
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict
 from typing import Protocol
 
 from exporter import undo
@@ -28,6 +30,9 @@ from exporter.tune import keeper, nvml
 from exporter.tune.knob import Knob, KnobName, KnobRange
 from exporter.tune.lock import DeviceLock, locked
 from exporter.tune.signals import Deferral, signals_met
+
+_LEFT_ALONE: list["_Keeper"] = []
+"""Keepers that go on without us: nobody waits for them, and none of them is taken for forgotten."""
 
 _READY_SECONDS = 30.0
 _GOODBYE_SECONDS = 10.0
@@ -147,7 +152,6 @@ class Guarded:
         self._knob = knob
         self._lock = lock
         self._signals = signals
-        self._file: undo.UndoFile | None = None
         self._keeper: _Keeper | None = None
 
     @property
@@ -202,16 +206,16 @@ class Guarded:
             try:
                 self._knob.restore()
             except BaseException:
-                kept.leave_alone()
+                kept.hang_up()
+                _LEFT_ALONE.append(kept)
                 raise
             self._forget()
             kept.dismiss()
 
     def _arm(self) -> None:
-        self._file = undo.write(self._lock.directory, self._knob.undo)
         try:
-            self._keeper = _Keeper(self._file, self._lock)
-        except BaseException:
+            self._keeper = _Keeper(self._knob.undo, self._lock)
+        except TuneError:
             self._forget()
             raise
 
@@ -223,8 +227,7 @@ class Guarded:
         )
 
     def _forget(self) -> None:
-        if self._file is not None:
-            self._file.remove()
+        undo.file_of(self._lock.directory, self._knob.undo).remove()
 
 
 class _Keeper:
@@ -234,8 +237,9 @@ class _Keeper:
         TuneError: it cannot start.
     """
 
-    def __init__(self, file: undo.UndoFile, lock: DeviceLock) -> None:
-        command = [sys.executable, "-c", _START, json.dumps(sys.path), str(file.path)]
+    def __init__(self, kept: undo.Undo, lock: DeviceLock) -> None:
+        told = [str(lock.directory), json.dumps(asdict(kept)), str(os.getpid())]
+        command = [sys.executable, "-c", _START, json.dumps(sys.path), *told]
         try:
             self._process = subprocess.Popen(  # noqa: S603 - this very interpreter, and a path of ours
                 command,
@@ -259,14 +263,14 @@ class _Keeper:
         with suppress(OSError):  # it is gone already
             self._process.stdin.write(keeper.GOODBYE)
             self._process.stdin.flush()
-        self.leave_alone()
+        self.hang_up()
         try:
             self._process.wait(_GOODBYE_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
 
-    def leave_alone(self) -> None:
+    def hang_up(self) -> None:
         """Close the pipe, which the keeper takes for our death unless we said goodbye."""
         assert self._process.stdin is not None
         with suppress(OSError):
@@ -275,10 +279,10 @@ class _Keeper:
     def _wait_until_ready(self) -> None:
         assert self._process.stdout is not None
         ready, _, _ = select.select([self._process.stdout], [], [], _READY_SECONDS)
-        said = self._process.stdout.readline() if ready else b"it does not answer"
+        said = self._process.stdout.readline().decode().strip() if ready else "it does not answer"
         self._process.stdout.close()
         if said != keeper.READY:
             self._process.kill()
             self._process.wait()
-            self.leave_alone()
-            raise TuneError(f"no keeper can be started ({said.decode().strip() or 'it died'}): nothing was changed")
+            self.hang_up()
+            raise TuneError(f"no keeper can be started ({said or 'it died'}): nothing was changed")

@@ -92,14 +92,14 @@ class Session:
 # ---- putting back ----
 
 
-def put_back(undo: Undo, session: Session, pauses: Sequence[float] = PAUSES_SECONDS, pause: Pause = time.sleep) -> None:
-    """Set a device to what it was, and see that it is; try again after each pause.
+def put_back(undo: Undo, session: Session, pauses: Sequence[float] | None = None, pause: Pause = time.sleep) -> None:
+    """Set a device to what it was, and see that it is; try again after each pause (PAUSES_SECONDS).
 
     Raises:
         TuneError: it cannot be; says which command does it.
     """
     problem = ""
-    for wait in (*pauses, None):
+    for wait in (*(PAUSES_SECONDS if pauses is None else pauses), None):
         try:
             return _put_back_once(undo, session, pause)
         except pynvml.NVMLError as error:
