@@ -43,7 +43,19 @@ class Asked:
     watch: Callable[[float], None] = field(default=lambda _: None)
 
 
-def accounts(asked: Asked) -> tuple[Account, Account | None]:
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Those who know what was booked, each of the kind that `exporter.report.sources` describes."""
+
+    prometheus: Callable[..., Account] = prometheus.account
+    running: Callable[..., Account] = running.account
+    recorded: Callable[..., Account] = recorded.account
+
+
+EVERYBODY = Sources()
+
+
+def accounts(asked: Asked, sources: Sources = EVERYBODY) -> tuple[Account, Account | None]:
     """What the report is about, and what stands beside it.
 
     Raises:
@@ -52,8 +64,8 @@ def accounts(asked: Asked) -> tuple[Account, Account | None]:
     """
     if asked.prometheus is None:
         _only_of_prometheus(asked)
-    compared = None if asked.compare is None else _compared(asked, asked.compare)
-    return _main(asked, named=asked.compare is not None and _is_period(asked.compare)), compared
+    compared = None if asked.compare is None else _compared(asked, sources, asked.compare)
+    return _main(asked, sources, named=asked.compare is not None and _is_period(asked.compare)), compared
 
 
 def _only_of_prometheus(asked: Asked) -> None:
@@ -63,27 +75,27 @@ def _only_of_prometheus(asked: Asked) -> None:
         raise UsageError(f"{wrong[0]}: only a Prometheus (--prometheus URL) remembers by time and label")
 
 
-def _main(asked: Asked, *, named: bool) -> Account:
+def _main(asked: Asked, sources: Sources, *, named: bool) -> Account:
     if asked.recording is not None:
-        return recorded.account(asked.recording, watch=asked.watch)
+        return sources.recorded(asked.recording, watch=asked.watch)
     if asked.prometheus is not None:
-        return _period(asked, asked.prometheus, _time(asked), named=named)
-    return running.account(asked.exporter or DEFAULT_EXPORTER, access=asked.access)
+        return _period(asked, sources, asked.prometheus, _time(asked), named=named)
+    return sources.running(asked.exporter or DEFAULT_EXPORTER, access=asked.access)
 
 
-def _compared(asked: Asked, what: str) -> Account:
+def _compared(asked: Asked, sources: Sources, what: str) -> Account:
     """A file, a URL of the kind that is asked already, or another time."""
     if _URL.match(what):
         if asked.prometheus is None:
-            return running.account(what, access=asked.access)
-        return _period(asked, what, _time(asked), named=False)
+            return sources.running(what, access=asked.access)
+        return _period(asked, sources, what, _time(asked), named=False)
     if Path(what).exists() or not _is_period(what):
-        return recorded.account(Path(what), watch=asked.watch)
+        return sources.recorded(Path(what), watch=asked.watch)
     match = _PERIOD.fullmatch(what)
     assert match
     if asked.prometheus is None:
         raise UsageError(f"--compare {what}: only a Prometheus (--prometheus URL) remembers another time")
-    return _period(asked, asked.prometheus, _Time(match["since"], match["until"], "--compare "), named=True)
+    return _period(asked, sources, asked.prometheus, _Time(match["since"], match["until"], "--compare "), named=True)
 
 
 def _is_period(what: str) -> bool:
@@ -103,13 +115,13 @@ def _time(asked: Asked) -> _Time:
     return _Time(asked.since or "24h", asked.until or "now")
 
 
-def _period(asked: Asked, url: str, when: _Time, *, named: bool) -> Account:
+def _period(asked: Asked, sources: Sources, url: str, when: _Time, *, named: bool) -> Account:
     begin = moment_of(when.since, asked.now, when.option or "--since ")
     end = moment_of(when.until, asked.now, when.option or "--until ")
     if begin >= end:
         raise UsageError(f"{when.option}{when.since}..{when.until}: the period would end before it begins")
     name = f"{_day(begin)} to {_day(end)}" if named else ""
-    return prometheus.account(url, begin, end, matchers=",".join(asked.matchers), access=asked.access, name=name)
+    return sources.prometheus(url, begin, end, matchers=",".join(asked.matchers), access=asked.access, name=name)
 
 
 def moment_of(text: str, now: float, option: str) -> float:
