@@ -59,10 +59,20 @@ class UndoFile:
     undo: Undo
     forgotten: bool = False
 
+    @property
+    def lock(self) -> Path:
+        """The lock of the device, which a tuner holds while it runs, and its keeper until all is put back."""
+        return lock_of(self.path.parent, self.undo.uuid)
+
     def remove(self) -> None:
         """Nothing is left to be put back."""
         with suppress(FileNotFoundError):
             self.path.unlink()
+
+
+def lock_of(directory: Path, uuid: str) -> Path:
+    """The lock of a device in a runtime directory, which need not be there."""
+    return directory / f"{uuid}.lock"
 
 
 def file_of(directory: Path, undo: Undo) -> UndoFile:

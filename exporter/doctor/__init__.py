@@ -2,6 +2,7 @@
 
     machine    what this program runs on, and whether its clock can be right
     power      each source is tried; the one to be used is watched for two seconds through the real sampler and meter
+    tuning     whether a tuner has left a device changed
     servers    each log is looked for, and its end read by the real reader, and by the others where that one is lost
     estimates  which servers are estimated rather than metered, and from what
     state      whether the books can be kept
@@ -15,7 +16,7 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from exporter.clock import SystemClock
-from exporter.doctor import estimates, listening, machine, power, rendering, servers, state, web
+from exporter.doctor import estimates, listening, machine, power, rendering, servers, state, tuning, web
 from exporter.doctor.finding import Finding
 from exporter.domain.settings import Settings
 
@@ -39,7 +40,7 @@ def examine(settings: Settings, clock: SystemClock) -> Iterator[tuple[Finding, .
     yield machine.examine(clock)
     calibrated = bool(settings.servers) and all(server.calibration is not None for server in settings.servers)
     metering = power.examine(settings.power, clock, calibrated=calibrated)
-    yield metering.findings
+    yield (*metering.findings, *tuning.examine())
     now = clock.now()
     logs = servers.examine(settings.servers, metering.devices, now, settings.listen, web.scheme_of(settings.web))
     yield (*logs, *(estimates.examine(settings, metering.devices, now) if metering.works else ()))

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from exporter.doctor import words
 from exporter.doctor.finding import Finding
+from exporter.doctor.locks import KERNEL, is_held
 from exporter.state import LOCK_NAME
 
 _ROOM_BYTES = 64 << 20
 """A checkpoint of a busy hour takes a few megabytes, twice while it is written."""
 
 
-def examine(state_dir: str | None, locks: Path = Path("/proc/locks")) -> tuple[Finding, ...]:
+def examine(state_dir: str | None, locks: Path = KERNEL) -> tuple[Finding, ...]:
     """Look at the state directory, without touching it.
 
     Args:
@@ -46,14 +47,7 @@ def _directory(directory: Path) -> Finding | None:
 
 
 def _owner(directory: Path, locks: Path) -> Finding | None:
-    """The kernel's own list is asked, because taking the lock to see would keep another exporter from starting."""
-    lock = directory / LOCK_NAME
-    try:
-        inode = lock.stat().st_ino
-        held = any(line.split()[5].endswith(f":{inode}") for line in locks.read_text(encoding="ascii").splitlines())
-    except (OSError, IndexError):
-        return None
-    if not held:
+    if not is_held(directory / LOCK_NAME, locks):
         return None
     fix = "nothing to do if that is the exporter you mean; a second one needs a state_dir of its own"
     return Finding("State", "state_dir", "warn", f"{directory} is in use by a running exporter", fix)

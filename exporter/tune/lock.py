@@ -16,7 +16,6 @@ from pathlib import Path
 from exporter import undo
 from exporter.domain.errors import TuneError
 
-_SUFFIX = ".lock"
 _PATIENCE_SECONDS, _TRY_SECONDS = 5.0, 0.05
 """How long to wait for the keeper of a tuner that is gone, and how often to look."""
 
@@ -45,8 +44,8 @@ def locked(uuid: str, device: str, pause: Callable[[float], None] = time.sleep) 
     directory = undo.runtime_directory()
     for place in undo.places():
         if place != directory:
-            _refuse_if_held(place / f"{uuid}{_SUFFIX}", device)
-    lock = _take(directory / f"{uuid}{_SUFFIX}", uuid, device, pause)
+            _refuse_if_held(undo.lock_of(place, uuid), device)
+    lock = _take(undo.lock_of(directory, uuid), uuid, device, pause)
     try:
         yield lock
     finally:
@@ -56,7 +55,7 @@ def locked(uuid: str, device: str, pause: Callable[[float], None] = time.sleep) 
 def holder(uuid: str) -> int | None:
     """The process that tunes this device now; None: nobody, as far as this user can see. -1: one that does not say."""
     for place in undo.places():
-        pid = _holder_of(place / f"{uuid}{_SUFFIX}")
+        pid = _holder_of(undo.lock_of(place, uuid))
         if pid is not None:
             return pid
     return None
