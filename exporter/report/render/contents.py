@@ -1,7 +1,9 @@
 """What a report says, in which words and in which order, whatever it will look like."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import get_args
 
+from exporter.domain.events import Outcome
 from exporter.domain.readings import Method
 from exporter.report.account import DeviceBook
 from exporter.report.footprint import Line, LineKind
@@ -11,6 +13,7 @@ from exporter.report.render.quantities import NOTHING, digits, energy, exact, ma
 from exporter.report.summary import Reference, Report, Sci, Standing, Totals
 from exporter.server.quantities import count, seconds
 
+_OUTCOMES = get_args(Outcome)
 _MOST_DEVICES = 40
 _OFF_BY = 1e-6
 _HOW: Mapping[Method, Cell] = {
@@ -134,7 +137,11 @@ def _device(book: DeviceBook) -> Sequence[Cell]:
 
 def _requests(totals: Totals) -> list[Part]:
     counted = [
-        *((f"requests: {outcome}", count(number)) for outcome, number in totals.requests.items()),
+        *(
+            (f"requests: {outcome}", count(totals.requests[outcome]))
+            for outcome in _OUTCOMES
+            if outcome in totals.requests
+        ),
         ("input tokens", count(totals.input_tokens)),
         ("output tokens", count(totals.output_tokens)),
     ]
