@@ -74,6 +74,7 @@ def components(model: Any, root: Node) -> list[Component]:
             "whose class is called an attention, and found none that the pass ran"
         )
     outside = list(_outside(root, blocks))
+    _refuse_strangers(model, blocks, outside)
     whole = Component("model", "", None, 1, ((root.number,),))
     return [whole, *_before(outside), *_stacks(blocks), *_after(outside)]
 
@@ -108,6 +109,17 @@ def _kind_outside(node: Node, last_block: int) -> ComponentName:
     if node.number > last_block and not _EMBEDDING.search(f"{node.name} {node.kind}"):
         return "lm_head"
     return "embedding"
+
+
+def _refuse_strangers(model: Any, blocks: list[Node], outside: list[_Piece]) -> None:
+    """Layers of other kinds among the blocks would be taken for embeddings."""
+    lists = {block.path.rpartition(".")[0] for block in blocks}
+    for node in (piece.node for piece in outside):
+        if node.path.rpartition(".")[0] in lists:
+            raise ComponentsError(
+                f"{type(model).__name__} cannot be taken apart: {node.path} ({node.kind}) stands among the blocks, and "
+                "no attention was found in it"
+            )
 
 
 def _before(outside: list[_Piece]) -> list[Component]:

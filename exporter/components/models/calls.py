@@ -103,5 +103,6 @@ def tensors_in(tree: Any) -> list[Any]:
 
 def samples(result: Any, most: int = 65536) -> tuple[Any, ...]:
     """Of each tensor of a result every so manieth number, so that the whole of it need not be kept."""
-    flat = [one.detach().reshape(-1) for one in tensors_in(result)]
+    real = [torch.view_as_real(one) if one.is_complex() else one for one in tensors_in(result)]
+    flat = [one.detach().reshape(-1) for one in real]
     return tuple(one[:: max(one.numel() // most, 1)].clone() for one in flat)

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 import transformers
+from huggingface_hub.errors import StrictDataclassError
 from transformers.models.auto import modeling_auto
 from transformers.utils import logging as transformers_logging
 
@@ -120,7 +121,7 @@ def _configuration_of(name: str, weights: str) -> Any:
 def _read_configuration(folder: str) -> Any:
     try:
         return transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
-    except (ValueError, OSError, KeyError, TypeError) as error:
+    except (ValueError, OSError, KeyError, TypeError, StrictDataclassError) as error:
         raise ComponentsError(f"{folder}/config.json: Transformers cannot read it: {_line(error)}") from error
 
 
@@ -128,7 +129,7 @@ def _rebuilt(name: str, config: Any, changes: Mapping[str, int]) -> Any:
     values = changed(name, config.to_dict(), changes)
     try:
         return type(config).from_dict(values)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, StrictDataclassError) as error:
         raise ComponentsError(f"{name}: {_words(changes)}: {_line(error)}") from error
 
 
@@ -207,4 +208,5 @@ def _check_weights(folder: str) -> None:
 
 
 def _line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    """The first two lines as one: the first one alone often only says that something is wrong."""
+    return " ".join(" ".join(str(error).strip().splitlines()[:2]).split()) or type(error).__name__

@@ -54,7 +54,7 @@ def _check(model: LoadedModel, case: Case) -> None:
 def _places(model: LoadedModel) -> float:
     """Positions there are. RoBERTa counts them from behind its padding token."""
     places = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    if places is None:
+    if places is None or places < 1:  # XLNet's are not limited, and said to be -1
         return float("inf")
     offsets = [
         int(module.padding_idx) + 1

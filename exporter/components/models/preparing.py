@@ -101,14 +101,14 @@ def take_apart(order: Order, device: Any) -> TakenApart:
 
 
 def _first_pass(model: LoadedModel, order: Order, device: Any) -> tuple[dict[str, Any], Node]:
-    inputs = pass_inputs(model, order.case, device, order.seed)
     try:
+        inputs = pass_inputs(model, order.case, device, order.seed)
         return inputs, survey(model.module, inputs)
     except torch.OutOfMemoryError:
         raise
     except (RuntimeError, ValueError, TypeError, IndexError, AttributeError, KeyError) as error:
-        words = str(error).strip().splitlines()[0]
-        raise ComponentsError(f"{order.name}: fails on {', '.join(inputs)}: {type(error).__name__}: {words}") from error
+        words = next(iter(str(error).strip().splitlines()), "")
+        raise ComponentsError(f"{order.name}: its {order.case.phase} fails: {type(error).__name__}: {words}") from error
 
 
 def _affordable(one: Component, root: Node, budget_bytes: int) -> list[tuple[int, ...]]:
@@ -131,7 +131,9 @@ def _check(name: str, one: Component, slot: Sequence[Call], case: Case) -> None:
         for call in slot:
             for _ in range(2):
                 if not _alike(call.outcome or (), samples(call.again()), tolerance):
-                    raise ComponentsError(f"{name}: {one.component} ({call.path}) replayed gives another result")
+                    raise ComponentsError(
+                        f"{name}: {one.component} ({call.path}) replayed gives another result than it gave"
+                    )
 
 
 def _alike(first: Sequence[Any], second: Sequence[Any], tolerance: float) -> bool:

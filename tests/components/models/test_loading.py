@@ -88,12 +88,52 @@ def test_a_local_directory_with_only_a_configuration_gets_random_weights(tmp_pat
     assert subject.shape["layers"] == 2
 
 
+SMALL = {"hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 4, "vocab_size": 128, "pad_token_id": 0}
+MIXTURE = {**SMALL, "num_experts_per_tok": 2, "moe_intermediate_size": 32, "intermediate_size": 96}
+
+
+@pytest.mark.parametrize(
+    ("config", "parts"),
+    [
+        (
+            {**MIXTURE, "model_type": "qwen2_moe", "num_experts": 6, "shared_expert_intermediate_size": 48},
+            [{"attention", "router", "experts", "mlp", "norm"}],
+        ),
+        (
+            {**MIXTURE, "model_type": "glm4_moe", "n_routed_experts": 4, "first_k_dense_replace": 1, "head_dim": 16},
+            [{"attention", "mlp", "norm"}, {"attention", "router", "experts", "mlp", "norm"}],
+        ),
+        ({**SMALL, "model_type": "gpt_neox", "intermediate_size": 96}, [{"attention", "mlp", "norm"}]),
+    ],
+)
+def test_a_family_that_nobody_here_has_heard_of_is_taken_apart_by_its_structure(
+    tmp_path: Path, config: dict[str, object], parts: list[set[str]]
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 2}))
+
+    subject = prepare(str(tmp_path), Case(phase="decode", sequence=8), device="cpu")
+
+    blocks = [part for part in subject.parts if part.component == "block"]
+    inside = [[one for one in subject.parts if one.path.startswith(f"{block.path}.")] for block in blocks]
+    assert [{one.component for one in group} for group in inside] == parts
+    for block, group in zip(blocks, inside, strict=True):
+        assert sum((one.flops or 0) * one.instances for one in group) == block.flops
+
+
 @pytest.mark.parametrize(
     ("config", "words"),
     [
         ({"model_type": "mamba", "hidden_size": 64, "num_hidden_layers": 1, "vocab_size": 99}, "cannot be taken apart"),
         ({"model_type": "vit", "hidden_size": 64, "num_hidden_layers": 1}, "vit is no language model"),
         ({"model_type": "no-such-model"}, "Transformers cannot read it"),
+        (
+            {"model_type": "mistral", "hidden_size": 63, "num_attention_heads": 3},
+            "cannot read it: .* even rotary dimension|its prefill fails",  # older releases read it
+        ),
+        (
+            {**SMALL, "model_type": "mistral", "head_dim": 16, "num_key_value_heads": 8},
+            "its prefill fails: RuntimeError",
+        ),
     ],
 )
 def test_what_cannot_be_taken_apart_is_refused_with_what_was_looked_for(

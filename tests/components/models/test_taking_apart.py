@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from exporter.components.models import Launch, prepare
 from exporter.components.models.calls import Call, samples, tensors_in
 from exporter.components.models.loading import quiet
 from exporter.components.models.passes import pass_inputs
@@ -195,6 +196,22 @@ def test_memory_bounds_how_many_layers_are_kept(monkeypatch: pytest.MonkeyPatch)
     assert next(one.instances for one, _ in taken.components if one.component == "block") == 4
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("launch", ["eager", "graph"])
+@pytest.mark.parametrize("name", ["gpt2-small", "olmoe-1b-7b-small", "t5-base-small"])
+@pytest.mark.parametrize("phase", ["prefill", "decode"])
+def test_on_a_gpu_every_part_runs_by_kernels_and_by_graphs(name: str, phase: ForwardPhase, launch: Launch) -> None:
+    case = Case(phase=phase, batch=2, sequence=24, dtype="bfloat16")
+    subject = prepare(name, case, device="cuda", launch=launch)
+
+    for part in subject.parts:
+        part.run(2 * MOST_SLOTS + 1)
+        subject.synchronise()
+
+    assert subject.gpu is not None
+    assert subject.software["cuda"] == torch.version.cuda
+
+
 def test_a_replay_that_gives_something_else_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     def noisy(self: Call) -> Any:
         return self.module(*self.args, **self.kwargs)[0] + 1.0 if self.path.endswith("mlp") else original(self)
@@ -202,5 +219,7 @@ def test_a_replay_that_gives_something_else_is_refused(monkeypatch: pytest.Monke
     original = Call.again
     monkeypatch.setattr(Call, "again", noisy)
 
-    with pytest.raises(ComponentsError, match=r"mlp \(transformer\.h\.0\.mlp\) replayed gives another result"):
+    with pytest.raises(
+        ComponentsError, match=r"mlp \(transformer\.h\.0\.mlp\) replayed gives another result than it gave"
+    ):
         taken_apart("gpt2-small")
