@@ -15,7 +15,8 @@ queued stays the parent's.
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import NamedTuple, Protocol
 
@@ -32,7 +33,9 @@ _TRY_AGAIN = frozenset({UNREACHABLE, 408, 429, 500, 502, 503, 504})
 
 
 class Tellable(Protocol):
-    """Something of which a start and, once it is over, the whole is told."""
+    """Something of which a start and, once it is over, the whole is told. `lost`: as `lose` was told."""
+
+    lost: str
 
     def line(self, *, whole: bool) -> str | None:
         """The JSON to send; None where nothing needs to be said.
@@ -89,6 +92,7 @@ class Sender:
         self._hurry = threading.Event()
         self._hurried = 0
         self._closed = self._abandoned = False
+        self._in_hand: Sequence[Note] = ()
 
     # --- the program's side ----------------------------------------------------------------------------------------
 
@@ -122,7 +126,17 @@ class Sender:
         self._abandoned = True
         self._hurry.set()
         thread.join(_LAST_WORDS_SECONDS)
+        if thread.is_alive():  # in the middle of a post, which may take longer than anybody waits
+            self._lose([*self._in_hand, *self._left()], self.problem or "the client was closed before it was told")
+            self._queue.put(_Mark(stop=True))
         return done
+
+    def _left(self) -> Iterator[Note]:
+        with suppress(Empty):
+            while True:
+                one = self._queue.get_nowait()
+                if isinstance(one, Note):
+                    yield one
 
     def _hurry_to(self, mark: _Mark, timeout: float) -> bool:
         with self._lock:
@@ -161,7 +175,7 @@ class Sender:
             self._thread = thread
 
     def _lose(self, notes: Sequence[Note], why: str) -> None:
-        lost = [note.of for note in notes if note.whole]
+        lost = [note.of for note in notes if note.whole and not note.of.lost]
         if not lost:
             return
         for one in lost:
@@ -198,10 +212,12 @@ class Sender:
         return notes, one
 
     def _survive(self, notes: Sequence[Note], link: Link) -> None:
+        self._in_hand = notes
         try:
             self._tell(notes, link)
         except Exception as error:  # noqa: BLE001 - a bug of ours must not end metering, nor show in the program
             self._lose(notes, f"a bug of the client: {type(error).__name__}: {error}")
+        self._in_hand = ()
 
     def _tell(self, notes: Sequence[Note], link: Link) -> None:
         pause = FIRST_PAUSE_SECONDS

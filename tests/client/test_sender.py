@@ -62,6 +62,11 @@ def test_an_exporter_that_hangs_does_not_hold_up_the_program() -> None:
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))
         deaf.listen()
+        client = EnergyClient(f"http://127.0.0.1:{deaf.getsockname()[1]}", timeout=5.0)
+        open_windows(client, 5)
+        assert not client.flush(0.0)
+        assert not client.close(0.0)
+        assert client.dropped == 5, "a post that still hangs is given up"
         client = EnergyClient(f"http://127.0.0.1:{deaf.getsockname()[1]}", timeout=0.2)
         open_windows(client, 5)
         assert not client.flush(0.5)
