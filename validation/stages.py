@@ -36,7 +36,7 @@ class Absent:
         """Why it is not there."""
         return self.why
 
-    def run(self, room: Room) -> StageResult:
+    def run(self, room: Room) -> StageResult:  # noqa: ARG002
         """Never called: it cannot run."""
         raise AssertionError(self.why)
 

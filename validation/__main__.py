@@ -1,0 +1,178 @@
+"""python3 -m validation: see the package's head."""
+
+import argparse
+import shlex
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from exporter import __version__
+from validation import files, machine, report, schedule
+from validation.cutting import Knife
+from validation.fake import FakeUnavailableError, plugged_in
+from validation.options import Options
+from validation.results import MachineFacts, StageName, StageResult, Validation
+from validation.stages import PLACES, gather
+
+MINUTES = 9.0
+MOST_FILES = 8
+"""What a machine that is lent may give back."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    """What a validation goes by, once everything is there."""
+
+    out: Path
+    scratch: Path
+    wanted: Sequence[StageName]
+    options: Options
+    deadline: float
+    command: str
+    say: Callable[[str], None]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run it; the exit status.
+
+    Returns:
+        0: every stage that could run did. 1: one failed or was cut, or none could run. 2: wrong usage.
+    """
+    began = time.monotonic()
+    typed = sys.argv[1:] if arguments is None else list(arguments)
+    chosen = _parser().parse_args(typed)
+    say = _speaker(began)
+    try:
+        with ExitStack() as stack:
+            scratch = stack.enter_context(_scratch(chosen.scratch))
+            chosen.out.mkdir(parents=True, exist_ok=True)
+            if chosen.fake:
+                stack.enter_context(plugged_in(scratch / "nvml"))
+                say("FAKE: the board is a fake whose watts are made up; nothing that follows is a measurement")
+            deadline = began + 60.0 * chosen.minutes - min(schedule.RESERVE_SECONDS, 6.0 * chosen.minutes)
+            return _validate(
+                _Setting(
+                    chosen.out,
+                    scratch,
+                    [name for name in chosen.only or PLACES if name not in (chosen.skip or ())],
+                    Options(fake=chosen.fake, llama_server=chosen.llama_server),
+                    deadline,
+                    shlex.join(["python3", "-m", "validation", *typed]),
+                    say,
+                )
+            )
+    except FakeUnavailableError as error:
+        say(str(error))
+    except OSError as error:
+        say(f"{error.filename or chosen.out}: {error.strerror or error}")
+    return 1
+
+
+def _validate(setting: _Setting) -> int:
+    here = machine.look(fake=setting.options.fake)
+    setting.say(f"{here.gpu or 'no NVIDIA GPU'}, driver {here.driver or 'unknown'}, {here.cores} cores")
+    for words in machine.missing(here):
+        setting.say(words)
+    keep = _keeper(setting, here)
+    stages = gather(setting.wanted, setting.options)
+    with Knife().ready() as knife:
+        course = schedule.Course(
+            out=setting.out,
+            scratch=setting.scratch,
+            deadline=setting.deadline,
+            now=time.monotonic,
+            wait=time.sleep,
+            machine=here,
+            say=setting.say,
+            keep=keep,
+        )
+        results = schedule.run(stages, course, knife)
+    _tell_files(setting)
+    return status(results)
+
+
+def status(results: Sequence[StageResult]) -> int:
+    """Of the program: 0 where all that could run did, and something could."""
+    endings = [result.ending for result in results]
+    return 0 if set(endings) <= {"done", "skipped"} and "done" in endings else 1
+
+
+def _keeper(setting: _Setting, here: MachineFacts) -> schedule.Keep:
+    began = time.time()
+
+    def keep(stages: tuple[StageResult, ...]) -> None:
+        validation = Validation(here, began, setting.command, __version__, stages)
+        files.write(setting.out / files.RESULTS, files.to_json(validation))
+        files.write(setting.out / files.REPORT, report.markdown(validation))
+
+    return keep
+
+
+def _tell_files(setting: _Setting) -> None:
+    there = sorted(path for path in setting.out.rglob("*") if path.is_file())
+    size = sum(path.stat().st_size for path in there) / 1e6
+    setting.say(f"{len(there)} files, {size:.1f} MB in {setting.out}: {', '.join(path.name for path in there)}")
+    if len(there) > MOST_FILES:
+        setting.say(f"more than {MOST_FILES} files: clear {setting.out} of what earlier runs left")
+
+
+def _speaker(began: float) -> Callable[[str], None]:
+    """Lines with the seconds since the start, at once even in a pipe: this is watched, and may be killed."""
+
+    def say(text: str) -> None:
+        for line in text.splitlines():
+            print(f"{time.monotonic() - began:6.1f} s  {line}", file=sys.stderr, flush=True)
+
+    return say
+
+
+@contextmanager
+def _scratch(chosen: Path | None) -> Iterator[Path]:
+    """A folder for large things, deleted at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="validation-", dir=chosen))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python3 -m validation",
+        description="Hold this exporter against a real NVIDIA GPU. No setting of the device is ever changed.",
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where results go, made if need be")
+    parser.add_argument("--minutes", type=_minutes, default=MINUTES, help="for all of it (default: %(default)g)")
+    parser.add_argument("--only", type=_names, metavar="STAGE,...", help=f"of: {', '.join(PLACES)}")
+    parser.add_argument("--skip", type=_names, metavar="STAGE,...", help="all but these")
+    parser.add_argument("--fake", action="store_true", help="on a fake board: nothing is measured, all is labelled so")
+    parser.add_argument("--llama-server", type=Path, metavar="PATH", help="the llama-server to drive")
+    parser.add_argument(
+        "--scratch", type=Path, metavar="DIR", help="for weights and logs, deleted again (default: /tmp)"
+    )
+    return parser
+
+
+def _minutes(text: str) -> float:
+    minutes = float(text)
+    if not 0.0 < minutes <= 24 * 60:
+        raise argparse.ArgumentTypeError(f"{text} is no time that a validation could take")
+    return minutes
+
+
+def _names(text: str) -> list[StageName]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in names if name not in get_args(StageName)]
+    if unknown or not names:
+        raise argparse.ArgumentTypeError(f"{', '.join(unknown) or text!r}: choose of {', '.join(PLACES)}")
+    return [name for name in get_args(StageName) if name in names]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

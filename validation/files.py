@@ -1,0 +1,108 @@
+"""Results as JSON, and back: the same values, to the last bit.
+
+Numbers that are none (NaN, infinities) become null on the way out, since JSON has no word for them.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from validation.results import Check, Figure, MachineFacts, StageResult, Validation
+
+RESULTS, REPORT = "results.json", "report.md"
+"""Names of the two files that are always there."""
+
+
+class ResultsError(Exception):
+    """A file is not what this program wrote."""
+
+
+def to_json(validation: Validation) -> str:
+    """As text."""
+    return json.dumps(_plain(asdict(validation)), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def from_json(text: str) -> Validation:
+    """Back from text.
+
+    Raises:
+        ResultsError: it is not such a text.
+    """
+    try:
+        said = json.loads(text)
+        return Validation(
+            machine=MachineFacts(**said["machine"]),
+            began=said["began"],
+            command=said["command"],
+            version=said["version"],
+            stages=tuple(_stage(each) for each in said["stages"]),
+        )
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ResultsError(f"these are no results of a validation: {type(error).__name__} {error}") from error
+
+
+def stage_to_json(result: StageResult) -> str:
+    """One stage by itself, for a stage that runs in a process of its own."""
+    return json.dumps(_plain(asdict(result)), allow_nan=False)
+
+
+def stage_from_json(text: str) -> StageResult:
+    """One stage, back from text.
+
+    Raises:
+        ResultsError: it is not such a text.
+    """
+    try:
+        return _stage(json.loads(text))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ResultsError(f"this is no result of a stage: {type(error).__name__} {error}") from error
+
+
+def read(path: Path) -> Validation:
+    """What a file holds.
+
+    Raises:
+        ResultsError: it cannot be read, or is something else.
+    """
+    try:
+        return from_json(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ResultsError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def write(path: Path, text: str) -> None:
+    """Replace the file at once: whoever reads it sees the old text or the new one."""
+    fresh = path.with_name(f".{path.name}.fresh")
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(path)
+
+
+def _stage(said: Mapping[str, Any]) -> StageResult:
+    return StageResult(
+        stage=said["stage"],
+        ending=said["ending"],
+        seconds=said["seconds"],
+        why=said["why"],
+        figures=tuple(Figure(**each) for each in said["figures"]),
+        checks=tuple(Check(**each) for each in said["checks"]),
+        tables={title: tuple(rows) for title, rows in said["tables"].items()},
+        files=tuple(said["files"]),
+    )
+
+
+def _plain(value: Any) -> Any:
+    """What JSON knows. NumPy's numbers answer `item`."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, str) or value is None:
+        return value
+    if isinstance(value, Sequence):
+        return [_plain(each) for each in value]
+    if hasattr(value, "item"):
+        return _plain(value.item())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, bool | int) else str(value)
