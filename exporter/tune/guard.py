@@ -89,17 +89,26 @@ def guarded(knob: Restorable, lock: DeviceLock) -> Iterator["Guarded"]:
             guard.release()
 
 
-def put_back_left_over(lock: DeviceLock) -> undo.Undo | None:
-    """Put back what tuners of this device left that were killed together with their keepers; whose lock this is.
+def put_back_first(uuid: str, device: str) -> Sequence[str]:
+    """Before a device is even looked at: put back what killed tuners left on it; a sentence for each.
+
+    Raises:
+        TuneError: it cannot be put back, or a tuner is at work on it.
+    """
+    if not any(path.name == f"{uuid}{undo.SUFFIX}" for path in undo.left_over()):
+        return ()
+    with locked(uuid, device) as lock:
+        return put_back_left_over(lock)
+
+
+def put_back_left_over(lock: DeviceLock) -> Sequence[str]:
+    """Put back what tuners of the locked device left that were killed with their keepers; a sentence for each.
 
     Raises:
         TuneError: it cannot be put back.
     """
     paths = [path for path in undo.left_over() if path.name == f"{lock.uuid}{undo.SUFFIX}"]
-    files = [undo.read(path) for path in paths]
-    for file in files:
-        _put_back(file)
-    return files[0].undo if files else None
+    return [_put_back(undo.read(path)) for path in paths]
 
 
 def restore_all() -> Iterator[str]:
@@ -129,20 +138,20 @@ def _restore(file: undo.UndoFile) -> str:
             return f"left alone: {error}"
         if not file.path.exists():
             return f"its keeper has just put back {file.undo.words}"
-        _put_back(file)
+        return _put_back(file)
+
+
+def _put_back(file: undo.UndoFile) -> str:
     if file.forgotten:
+        file.remove()
         return f"{file.undo.device}: the machine was started anew since it was tuned, which put everything back"
-    return f"put back: {file.undo.words}"
-
-
-def _put_back(file: undo.UndoFile) -> None:
-    if not file.forgotten:
-        session = nvml.Session()
-        try:
-            nvml.put_back(file.undo, session)
-        finally:
-            session.close()
+    session = nvml.Session()
+    try:
+        nvml.put_back(file.undo, session)
+    finally:
+        session.close()
     file.remove()
+    return f"put back: {file.undo.words}, as its tuner was killed"
 
 
 class Guarded:

@@ -88,6 +88,9 @@ def run(options: Options, out: TextIO, progress: Progress | None = None) -> int:
     if not options.allow_estimated:
         choosing.expect_measured(page, choice.subject, frozenset())
     uuids = sorted(choice.subject.uuids, key=lambda uuid: page.devices[uuid].name)
+    for uuid in uuids:
+        for line in guard.put_back_first(uuid, page.devices[uuid].name):
+            print(line, file=sys.stderr)
     tuning = _Tuning(options, choice, uuids, out, shown)
     if not options.apply:
         return telling.baseline(tuning.dry(), options.pace.least_requests, out, json=options.json)

@@ -4,6 +4,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -19,8 +20,8 @@ class Deferral:
         self._depth = 0
         self._pending: int | None = None
 
-    def receive(self, number: int, _frame: FrameType | None = None) -> None:
-        """The handler."""
+    def receive(self, number: int) -> None:
+        """A signal has come."""
         if self._depth:
             self._pending = number
         else:
@@ -41,12 +42,33 @@ class Deferral:
 
 @contextmanager
 def signals_met() -> Iterator[Deferral]:
-    """Meet signals while this lasts. Only a program's main thread can; in another thread nothing is changed."""
-    deferral = Deferral()
+    """Meet signals while this lasts; within itself it is one and the same, so that no part interrupts another.
+
+    Only a program's main thread can meet signals: in another thread nothing is changed.
+    """
+    met = signal.getsignal(SIGNALS[0])
     if threading.current_thread() is not threading.main_thread():
-        yield deferral
-        return
-    before = {number: signal.signal(number, deferral.receive) for number in SIGNALS}
+        yield Deferral()
+    elif isinstance(met, _Handler):
+        yield met.deferral
+    else:
+        with _handled(Deferral()) as deferral:
+            yield deferral
+
+
+@dataclass(frozen=True, slots=True)
+class _Handler:
+    """A signal's handler."""
+
+    deferral: Deferral
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        self.deferral.receive(number)
+
+
+@contextmanager
+def _handled(deferral: Deferral) -> Iterator[Deferral]:
+    before = {number: signal.signal(number, _Handler(deferral)) for number in SIGNALS}
     try:
         yield deferral
     finally:

@@ -239,9 +239,16 @@ class TestBothKilled:
             assert fake.power_limit() == 700.0
         assert left() == []
 
+    def test_a_look_at_the_device_comes_after_putting_back(self, fake: FakeNvml) -> None:
+        assert guard.put_back_first(UUID, "gpu0") == ()
+        self.strand(fake)
+        assert guard.put_back_first("GPU-another", "gpu1") == ()
+        assert len(guard.put_back_first(UUID, "gpu0")) == 1
+        assert (fake.power_limit(), left()) == (700.0, [])
+
     def test_restoring_puts_back_and_says_so(self, fake: FakeNvml) -> None:
         self.strand(fake)
-        assert list(restore_all()) == ["put back: the power limit of gpu0 (700 W)"]
+        assert list(restore_all()) == ["put back: the power limit of gpu0 (700 W), as its tuner was killed"]
         assert (fake.power_limit(), left()) == (700.0, [])
         assert list(restore_all()) == []
 

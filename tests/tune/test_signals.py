@@ -60,6 +60,21 @@ def test_afterwards_signals_do_what_they_did_before() -> None:
     assert [signal.getsignal(number) for number in SIGNALS] == before
 
 
+def test_guards_within_guards_do_not_interrupt_each_other() -> None:
+    done = []
+
+    def change(outer: Deferral) -> None:
+        with outer.deferred():
+            send(signal.SIGTERM)
+            done.append("all of it")
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit), signals_met() as outer, signals_met():
+        change(outer)
+    assert done == ["all of it"]
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
 def test_another_thread_changes_nothing() -> None:
     seen = []
 
