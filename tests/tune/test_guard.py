@@ -294,3 +294,26 @@ def test_a_lock_is_enough_to_guard_a_knob_of_ones_own(fake: FakeNvml) -> None:
         knob.set(900)
         assert fake.locked_clocks() == (345, 900)
     assert fake.locked_clocks() is None
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, -signal.SIGINT), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_a_signal_into_a_running_event_loop_puts_it_back_as_well(fake: FakeNvml, number: int, code: int) -> None:
+    program = (
+        "import asyncio; from exporter.tune.guard import tuned\n"
+        "async def turn(knob):\n"
+        "    async with asyncio.TaskGroup() as beside:\n"
+        "        beside.create_task(asyncio.sleep(60))\n"
+        "        knob.set(300); print('turned', flush=True); await asyncio.sleep(60)\n"
+        "with tuned('power_limit', '0') as knob:\n"
+        "    asyncio.run(turn(knob))\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    with process:
+        until_says(process, "turned")
+        process.send_signal(number)
+        assert process.wait(30.0) == code
+    assert (fake.power_limit(), left(), fake.set_calls()[-1].pid) == (700.0, [], process.pid)
