@@ -13,7 +13,7 @@ from exporter.client.client import AT_EXIT_SECONDS, MOST_WAITING
 from exporter.client.energy import AWAY_SECONDS
 from exporter.config import parse
 from exporter.pipeline import pipeline
-from tests.client.listener import Listener, client_of, receipt
+from tests.client.listener import Hand, Listener, client_of, receipt
 
 PAGE = (Path(__file__).parents[2] / "docs" / "CLIENT.md").read_text()
 WITH, DECORATED, ASYNCHRONOUS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -30,10 +30,10 @@ class _Everything(dict[str, Any]):
 
 
 @pytest.fixture
-def told(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> Listener:
+def told(listener: Listener, hand: Hand, monkeypatch: pytest.MonkeyPatch) -> Listener:
     monkeypatch.setattr(client_module, "_defaults", [])
     listener.receipts = _Everything()
-    use(client_of(listener))
+    use(client_of(listener, hand))
     return listener
 
 
