@@ -5,6 +5,7 @@ exporters: how all stood at the end and at the beginning, who began new books in
 them stood at last, and how exporters stood that were seen for the first time within the period (`period.py`).
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ from exporter.report.sources.web import Web
 
 _JOULES_PER_KWH = 3.6e6
 _TWICE_SECONDS = 1e-3
+_BRACES = re.compile(r",?\s*\}\s*,\s*\{")
 
 
 def account(  # noqa: PLR0913 - who is asked, what, and how; each has a plain default
@@ -45,7 +47,7 @@ def account(  # noqa: PLR0913 - who is asked, what, and how; each has a plain de
     """
     if not begin < end:
         raise ReportError(f"the period from {_day(begin)} to {_day(end)} has no length")
-    chosen = matchers.strip().removeprefix("{").removesuffix("}").strip(" ,")
+    chosen = _BRACES.sub(",", matchers).strip(" {},")
     period = Period(Api(Web(url, access)), begin, end, chosen)
     seen = list(period.exporters())
     if not seen:
