@@ -146,11 +146,17 @@ class Bench:
     # --- both ------------------------------------------------------------------------------------------------------
 
     def _lead_in(self, work: Work) -> None:
-        steps = 2.0 * (self._probe.period_seconds or _UNKNOWN_PERIOD_SECONDS)
+        steps = 2.0 * (self._probe.period_seconds or self._assumed_period())
         window = 0.0 if self._probe.device.has_counter else self._probe.device.power_window_seconds
         until = self._clock.now() + max(self._plan.lead_seconds, window + steps) + self._shift()
         while (left := until - self._clock.now()) > 0.0:
             work.go(min(left, _POWER_POLL_SECONDS))
+
+    def _assumed_period(self) -> float:
+        """An estimate is made anew for every window; of a sensor that has not told its period the worst is assumed."""
+        device = self._probe.device
+        window = device.power_window_seconds if device.method == "estimated" and not device.has_counter else 0.0
+        return window or _UNKNOWN_PERIOD_SECONDS
 
     def _shift(self) -> float:
         """Another share of a chunk each time, spread evenly."""
