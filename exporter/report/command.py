@@ -59,6 +59,8 @@ def _write(path: Path, text: str) -> None:
 
 
 def _choices(options: argparse.Namespace) -> Choices:
+    if options.parameters is not None and options.active_parameters is None:
+        raise UsageError("--parameters: of no use without --active-parameters")
     return Choices(
         country=None if options.country is None else country(options.country),
         grams_per_kwh=_at_least("--intensity", options.intensity, 0.0),

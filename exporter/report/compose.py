@@ -116,6 +116,8 @@ def _notices(account: Account, choices: Choices, intensity: Intensity | None) ->
         yield "Published shares say nothing of a host without accelerators: --host-factor adds nothing."
     elif choices.host and others > 0.0:
         yield "The host is metered here: --host-factor does not add its published share once more."
+    if choices.embodied is not None and intensity is None:
+        yield "--embodied is a part of the SCI score, which needs an intensity: --country or --intensity."
     if intensity is not None and intensity.licence:
         yield intensity.licence
 

@@ -79,6 +79,7 @@ def test_a_file_is_written_in_the_format_of_its_name(
         (["--intensity", "nan"], "--intensity nan: should be a number from 0 on"),
         (["--embodied", "much"], "--embodied much: should be a mass"),
         (["--active-parameters", "8e9", "--parameters", "1e9"], "--parameters 1e+09: should be a number from 8e+09 on"),
+        (["--parameters", "8e9"], "--parameters: of no use without --active-parameters"),
         (["--since", "1h"], "--since: only a Prometheus (--prometheus URL) remembers by time and label"),
         (["--match", 'a="b"'], "--match: only a Prometheus"),
         (["--recording", str(DEMO), "--compare", "2d..1d"], "--compare 2d..1d: only a Prometheus"),

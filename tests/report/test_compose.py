@@ -113,6 +113,12 @@ def test_the_score_counts_building_host_and_hardware_if_asked() -> None:
     assert full.joules_per_token == pytest.approx(1.5 * 1.5 * (1 + 25 / 58))
 
 
+def test_hardware_without_a_place_has_no_score_and_that_is_said() -> None:
+    report = compose(made.account(), Choices(embodied=Embodied(5.0)))
+    assert report.sci is None
+    assert any("--embodied" in text for text in report.notices)
+
+
 def test_two_accounts_are_compared() -> None:
     comparison = compose(made.account(), Choices(), beside=replace(made.account(scale=0.5), name="tuesday")).comparison
     assert comparison is not None

@@ -116,13 +116,13 @@ def _balance(books: Sequence[DeviceBook]) -> str:
 def _devices(books: Sequence[DeviceBook]) -> list[Part]:
     if not books:
         return []
-    most_first = sorted(books, key=lambda book: -book.metered_joules)
+    shown = books if len(books) <= _MOST_DEVICES else sorted(books, key=lambda book: -book.metered_joules)
     heads = ("metered", "requests", "idle", "unattributed", "unsettled")
     product, known = Column("product", words=True, aside=True), Column("how known", words=True)
     columns = (Column("device", words=True), *map(Column, heads), known, product)
     left = len(books) - _MOST_DEVICES
     more = [f"And {count(left)} more devices, which used less: the JSON has all of them."] if left > 0 else []
-    return [Table(columns, [_device(book) for book in most_first[:_MOST_DEVICES]]), *more]
+    return [Table(columns, [_device(book) for book in shown[:_MOST_DEVICES]]), *more]
 
 
 def _device(book: DeviceBook) -> Sequence[Cell]:
@@ -233,7 +233,7 @@ def _reference(one: Reference) -> Sequence[Cell]:
 
 _FACTORS = (
     "Energy that no meter here saw, by multipliers that others published or you gave. "
-    "None of it is in any figure above."
+    "None of it is in the metered joules; what it is in says so."
 )
 _NO_CARBON = "Nobody said where: without a country (--country) or an intensity (--intensity) there are joules only."
 

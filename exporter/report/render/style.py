@@ -24,11 +24,12 @@ footer { margin-top: 3rem; padding-top: 0.75rem; border-top: 1px solid var(--lin
   :root {
     --ink: #000; --soft: #444; --paper: #fff; --line: #ccc; --warn-ink: #6b3d00; --warn: #fff; --warn-line: #6b3d00;
   }
-  body { max-width: none; padding: 0; font-size: 9pt; }
+  html { font-size: 8.5pt; }
+  body { max-width: none; padding: 0; }
   h2 { break-after: avoid; margin-top: 1.25rem; }
   tr, .shares, .warning { break-inside: avoid; }
   .wide { overflow: visible; }
-  td { white-space: normal; }
+  td:not(.number) { white-space: normal; }
   .shares, .key, .warning { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 }
 """
