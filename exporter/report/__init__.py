@@ -6,7 +6,10 @@ a line of its own with the factor and where it comes from beside it. Nothing is 
 
     sources/     Prometheus (IO), a running exporter (IO), a recording ─► Account
     account      books by device and rows by server and model: what is known, nothing derived
-    summary      Account(s) ─► Report: leaderboard, totals, SCI per token, comparison                       (pure)
-    footprint    joules ─► units, cost, carbon, each with its factor and source; data/: the tables          (pure)
+    summary      what a report consists of; totals, leaderboard, comparison, sci work it out of accounts    (pure)
+    footprint    joules ─► units, cost, carbon, each with its factor and source; grid: countries; data/     (pure)
+    references   published figures, to stand beside one's own                                               (pure)
+    compose      Account(s) and what was asked for ─► Report                                                (pure)
     render/      Report ─► terminal text, Markdown, HTML, JSON                                              (pure)
+    asking, command    whom to ask, for which time; from what was typed to what is printed
 """
