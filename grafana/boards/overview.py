@@ -225,11 +225,48 @@ def _relatable() -> tuple[Placed, ...]:
     )
 
 
+def _components() -> Row:
+    """Measured beforehand, so for now and not over time."""
+    kept = "model, phase, component, method"
+    gross = f'{TARGET}, stat="gross_mean"'
+    parts = 'component!~"model|block"'
+    return Row(
+        "Components of models, as measured beforehand",
+        (
+            table(
+                "Energy of one run, by component",
+                "From result files of `llm-energy-exporter components`: mean over modules and cases of the component. "
+                "Method says whether it was measured or only estimated.",
+                {"model": "Model", "phase": "Phase", "component": "Component", "method": "Method"},
+                Column("J gross", f"avg by ({kept}) (llm_component_energy_joules{{{gross}}})", Look("joule")),
+                Column("J / FLOP", f"avg by ({kept}) (llm_component_energy_per_flop_joules{{{gross}}})", Look("joule")),
+                Column(
+                    "CV",
+                    f'max by ({kept}) (llm_component_cv_ratio{{{TARGET}, stat="gross"}})',
+                    Look("percentunit", 1, steps=((None, "green"), (0.095, "red"))),
+                    painted=True,
+                ),
+                width=16,
+                sort="J gross",
+                nothing="no result files (components.results)",
+            ),
+            bars(
+                "Joules per FLOP",
+                "Mean over models, cases and modules; gross.",
+                Query(
+                    f"avg by (component) (llm_component_energy_per_flop_joules{{{gross}, {parts}}})", "{{component}}"
+                ),
+                look=Look("joule", nothing="no result files"),
+            ),
+        ),
+    )
+
+
 BOARD = Board(
     "overview",
     "LLM energy / Overview",
     "What LLM serving draws, which share of it served requests, and what a request and a token take.",
     (JOB, INSTANCE, SERVER_CHOICE, MODEL_CHOICE, PRICE),
-    (_now(), _power(), _books(), _prices(), _meaning()),
+    (_now(), _power(), _books(), _prices(), _meaning(), _components()),
     TARGET,
 )
