@@ -19,6 +19,7 @@ from tests.e2e.web import answers, free_port
 from tests.metrics.examples import published
 
 SCRAPE_SECONDS = 60.0
+MODEL = "llama-3.1-8b"
 _ESCAPES = {"\\": r"\\", '"': r"\"", "\n": r"\n"}
 
 
@@ -29,6 +30,7 @@ class Life:
     Attributes:
         target: its labels. since, until: between which instants it is scraped.
         began: when its books did. scale: how often the books of the example page are added each hour.
+        model: that it serves.
     """
 
     target: str
@@ -36,6 +38,7 @@ class Life:
     until: float
     began: float
     scale: float = 1.0
+    model: str = MODEL
 
     def grown(self, at: float) -> float:
         """By how much the counters of the example page are to be multiplied."""
@@ -55,7 +58,7 @@ class Life:
                     "llm_energy_exporter_books_start_time_seconds": self.began,
                     "llm_energy_exporter_snapshot_timestamp_seconds": at - 0.5,
                 }.get(name, value * times if name in ADDED_UP else value)
-                yield f"{name}{{{labels}{self.target}}} {known!r} {at:.3f}"
+                yield f"{name}{{{labels.replace(MODEL, self.model)}{self.target}}} {known!r} {at:.3f}"
 
 
 @cache
@@ -68,7 +71,7 @@ def _template() -> Sequence[tuple[str, str, float]]:
         (one.name, "".join(f'{label}="{_escaped(value)}",' for label, value in one.labels.items()), float(one.value))
         for family in text_string_to_metric_families(page)
         for one in family.samples
-        if one.name in wanted and one.labels.get("model", "llama-3.1-8b") == "llama-3.1-8b"
+        if one.name in wanted and one.labels.get("model", MODEL) == MODEL
     ]
 
 

@@ -46,6 +46,8 @@ LIVES = (
     life("restarts", -1.0, 1.5, EARLIER),
     life("restarts", 1.52, 1.6, RESTART),
     life("restarts", 1.65, 3.0, THIRD),
+    life("other model", -1.0, 1.5, EARLIER),
+    replace(life("other model", 1.52, 3.0, RESTART), model="qwen3-8b"),
     life("young", 1.0, 3.0, NOON + 0.99 * HOUR),
     life("old", 1.0, 3.0, EARLIER),
     life("old and restarted", 1.0, 1.5, EARLIER),
@@ -132,6 +134,13 @@ def test_books_that_began_anew_twice_are_added_up(url: str) -> None:
     assert hours(asked(url, "restarts")) == pytest.approx(1.5 + (second + third) / HOUR, abs=61.0 / HOUR)
     whole, parts = asked(url, "restarts"), [asked(url, "restarts", *edges) for edges in ((0.0, 1.55), (1.55, 2.0))]
     assert hours(whole) == pytest.approx(sum(map(hours, parts)))
+
+
+def test_a_model_that_only_the_books_before_knew_is_counted_once(url: str) -> None:
+    account = asked(url, "other model")
+    joules = {one.model: one.joules for one in account.usages}
+    assert joules == {"llama-3.1-8b": pytest.approx(1.5 * 219.5), "qwen3-8b": pytest.approx(0.482 * 219.5, rel=0.02)}
+    assert sum(book.booked["requests"] for book in account.books) == pytest.approx(hours(account) * 10_500.0)
 
 
 def test_an_exporter_that_begins_within_the_period_counts_from_zero(url: str) -> None:
