@@ -37,7 +37,9 @@ def test_the_app_loads_no_reader_before_it_is_asked_for(app: frozenset[str]) -> 
     assert readers_in(app) == SERVED
 
 
-@pytest.mark.parametrize("name", ["exporter.gateway", "exporter.requests.arrival.kubernetes", "exporter.doctor"])
+@pytest.mark.parametrize(
+    "name", ["exporter.gateway", "exporter.requests.arrival.kubernetes", "exporter.doctor", "exporter.dissections"]
+)
 def test_the_app_loads_no_way_in_and_no_command_that_is_not_used(app: frozenset[str], name: str) -> None:
     assert name not in app
 
