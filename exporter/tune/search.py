@@ -38,7 +38,7 @@ _CURIOUS = 0.0015
 _DEAR = 0.05
 """So much above the best, a token is dear enough to go no lower."""
 
-_LIKELY, _HOPELESS = 0.8, 0.1
+_LIKELY, _HOPELESS = 0.75, 0.1
 _OFTEN = 2
 """So many times a setting is tried out of curiosity."""
 
@@ -117,9 +117,12 @@ class Standing:
         return np.array([self._feasible(index) for index in range(len(self._places))])
 
     def best(self, sure: float = _LIKELY) -> int | None:
-        """Index of the cheapest setting that was tried and, this sure, meets the objective; None: there is none."""
-        tried = {one.setting for one in self._trials}
-        return self._cheapest([index for index in self._meeting(sure) if self._search.settings[index] in tried])
+        """Index of the cheapest setting that, this sure, meets the objective; None: there is none.
+
+        Nothing below what was tried; what lies between tried settings the curve knows.
+        """
+        lowest = self._search.settings.index(min(one.setting for one in self._trials))
+        return self._cheapest([index for index in self._meeting(sure) if index >= lowest])
 
     def promising(self, sure: float = 0.5) -> int | None:
         """The same, tried or not."""
@@ -208,16 +211,22 @@ def _curious(search: Search, trials: Sequence[Trial], standing: Standing) -> int
     gains = {
         index: standing.feasible[index] * expected_gain(cost.change(index, best))
         for index in range(lowest, len(search.settings))
-        if index != best and _times(trials, search.settings[index]) < _OFTEN
+        if index != best and _times(trials, search.settings[index]) < _OFTEN and _may_be_worthwhile(index, standing)
     }
     most = max(gains, key=lambda index: gains[index], default=None)
     return search.settings[most] if most is not None and gains[most] > _CURIOUS else None
 
 
+def _may_be_worthwhile(index: int, standing: Standing) -> bool:
+    """Whether a setting may yet turn out to save something to speak of."""
+    assert standing.cost is not None, "there are trials"
+    return standing.cost.change(index, len(standing.feasible) - 1).interval()[0] < -WORTHWHILE
+
+
 def _confirmation(search: Search, trials: Sequence[Trial], standing: Standing) -> int | None:
     """What looks best, in turns with the default, until each was measured often enough to be sure."""
     best, last = standing.best(), len(search.settings) - 1
-    if best is None or best == last:
+    if best is None or best == last or not _may_be_worthwhile(best, standing):
         return search.default if _times(trials, search.default) < 2 else None
     assert standing.cost is not None, "there is a best one"
     setting = search.settings[best]

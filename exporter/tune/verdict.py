@@ -63,7 +63,7 @@ def judge(search: Search, trials: Sequence[Trial], least_requests: int) -> Verdi
         return Verdict("not enough load", thin)
     standing, last = Standing(search, trials), len(search.settings) - 1
     best = standing.best()
-    cautions = tuple(_cautions(search, trials))
+    cautions: Sequence[str] = tuple(_cautions(search, trials))
     if best is None:
         return Verdict("infeasible", _infeasible(search, trials), cautions=cautions)
     cost, latency = standing.cost, standing.latency
@@ -73,6 +73,11 @@ def judge(search: Search, trials: Sequence[Trial], least_requests: int) -> Verdi
     saving, slower = _saving(cost.change(best, last)), _slower(latency.change(best, last))
     if best == last or saving.low <= 0.0 or saving.value < WORTHWHILE:
         return Verdict("no gain", _no_gain(search, trials, saving), None, setting, saving, slower, cautions)
+    if setting not in {one.setting for one in trials}:
+        cautions = (
+            f"{_named(search, setting)} itself was not measured: the curve between its neighbours has it.",
+            *cautions,
+        )
     text = f"{_named(search, setting)} instead of {_named(search, search.default)} saves {saving} of joules per token"
     return Verdict("recommend", f"{text}; latency rises by {slower}.", setting, setting, saving, slower, cautions)
 
