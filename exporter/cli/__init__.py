@@ -9,7 +9,20 @@ import sys
 from collections.abc import Sequence
 
 from exporter import __version__
-from exporter.cli import calibrate, check_config, components, demo, doctor, parse, record, replay, report, run, simulate
+from exporter.cli import (
+    calibrate,
+    check_config,
+    components,
+    demo,
+    doctor,
+    parse,
+    record,
+    replay,
+    report,
+    run,
+    simulate,
+    tune,
+)
 from exporter.cli.command import Command
 from exporter.domain.errors import ConfigError, ExporterError, UsageError
 
@@ -24,6 +37,7 @@ COMMANDS: tuple[Command, ...] = (
     replay.COMMAND,
     calibrate.COMMAND,
     components.COMMAND,
+    tune.COMMAND,
     report.COMMAND,
 )
 
