@@ -14,14 +14,9 @@ from exporter.power.boards import reason, text
 from validation.results import MachineFacts
 
 
-def look(*, fake: bool, board: int | None = None) -> MachineFacts:
-    """Ask NVML, the installed packages and the operating system.
-
-    Args:
-        fake: whether NVML is the fake one.
-        board: NVML's index of the GPU; None: the one that CUDA would take first.
-    """
-    gpu = _gpu(first_board() if board is None else board)
+def look(*, fake: bool) -> MachineFacts:
+    """Ask NVML, the installed packages and the operating system. `fake`: whether NVML is the fake one."""
+    gpu = _gpu()
     return MachineFacts(
         gpu=str(gpu.get("gpu", "")),
         fake=fake,
@@ -38,10 +33,16 @@ def look(*, fake: bool, board: int | None = None) -> MachineFacts:
     )
 
 
-def first_board() -> int:
-    """NVML's index of the first GPU that CUDA may use, where CUDA_VISIBLE_DEVICES says it by number; else 0."""
+def first_board() -> Any:
+    """NVML's handle of the GPU that CUDA would take first, as far as CUDA_VISIBLE_DEVICES says; else of the first.
+
+    Raises:
+        NVMLError: NVML was not initialised, or knows no such board.
+    """
     first = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
-    return int(first) if first.isdecimal() else 0
+    if first.startswith("GPU-"):
+        return pynvml.nvmlDeviceGetHandleByUUID(first)
+    return pynvml.nvmlDeviceGetHandleByIndex(int(first) if first.isdecimal() else 0)
 
 
 def missing(machine: MachineFacts) -> tuple[str, ...]:
@@ -68,14 +69,14 @@ def _missing(machine: MachineFacts) -> Iterator[str]:
         yield "no matplotlib: results come without plots; pip install matplotlib"
 
 
-def _gpu(board: int) -> dict[str, Any]:
-    """Of one board; empty where NVML does not answer."""
+def _gpu() -> dict[str, Any]:
+    """Of the first board; empty where NVML does not answer."""
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError:
         return {}
     try:
-        handle = pynvml.nvmlDeviceGetHandleByIndex(board)
+        handle = first_board()
         return {
             "gpu": text(pynvml.nvmlDeviceGetName(handle)),
             "driver": text(_told(pynvml.nvmlSystemGetDriverVersion, "")),

@@ -1,0 +1,126 @@
+"""All that was found out about each sensor, out of everything that it said. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from validation.sensor import energy, probing
+from validation.sensor.energy import Agreement
+from validation.sensor.polling import Floats, Samples
+from validation.sensor.probing import Phase, Probed
+from validation.sensor.sensors import COUNTER, POWERS
+from validation.sensor.steps import Stepping, changes, renewals, stepping
+from validation.sensor.window import Load, WindowFit, fit
+
+_MOST_READINGS = 4000
+"""For one fit; of more, evenly spaced ones are taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """All that was found out about one sensor."""
+
+    name: str
+    what: str
+    stepping: Stepping
+    fit: WindowFit | None
+    idle_call: Floats
+    calls_per_second: float | None
+    load_call: Floats
+    failures: int
+
+    @property
+    def delay_seconds(self) -> float:
+        """By how much it comes late, half its window included; 0 where that is not known."""
+        return self.fit.lag_seconds + self.fit.window_seconds / 2 if self.fit and self.fit.is_good else 0.0
+
+
+def views(probed: Probed) -> dict[str, View]:
+    """Of every sensor that answered."""
+    return {name: _view(probed, name) for name in probed.sensors.answered if series(probed, name)}
+
+
+def agreements(probed: Probed, seen: Mapping[str, View]) -> dict[str, dict[str, Agreement]]:
+    """Counter and integral of each power, by phase."""
+    return {
+        name: {
+            title: found
+            for title, phase in phases(probed).items()
+            if COUNTER in phase.samples and name in phase.samples
+            if (found := energy.agreement(phase.samples[COUNTER], phase.samples[name], seen[name].delay_seconds))
+        }
+        for name in POWERS
+        if name in seen
+    }
+
+
+def mean_watts(phase: Phase) -> float | None:
+    """Of a while without load: by the counter's steps where it stepped, else the mean of power."""
+    counter = phase.samples.get(COUNTER)
+    steps = changes(counter) if counter is not None else None
+    if steps is not None and steps.at.size > 1:
+        return float((steps.value[-1] - steps.value[0]) / (steps.at[-1] - steps.at[0])) / 1e3
+    power = phase.samples.get("instant", phase.samples.get("usage"))
+    return float(power.value.mean()) / 1e3 if power is not None and power.at.size else None
+
+
+def burst_joules(probed: Probed) -> list[float]:
+    """Of each burst, by the counter; empty where it cannot be told."""
+    phase = probed.phases.get(probing.BURSTS)
+    counter = phase.samples.get(COUNTER) if phase is not None else None
+    if phase is None or counter is None or len(phase.edges) < 2 or changes(counter).at.size < 2:
+        return []
+    rest = min(after[0] - before[1] for before, after in zip(phase.edges, phase.edges[1:], strict=False))
+    return energy.burst_joules(counter, phase.edges, rest)
+
+
+def slowdown(probed: Probed) -> tuple[float | None, float | None]:
+    """By how much polling slows the load, and the standard error of that, as shares of its speed."""
+    if len(probed.alone) < 2 or len(probed.polled) < 2:
+        return None, None
+    alone, polled = np.array(probed.alone), np.array(probed.polled)
+    variance = alone.var(ddof=1) / alone.size + polled.var(ddof=1) / polled.size
+    return float(1.0 - polled.mean() / alone.mean()), float(np.sqrt(variance) / alone.mean())
+
+
+def phases(probed: Probed) -> dict[str, Phase]:
+    """All of them, square waves as well, by title."""
+    squares = {f"square wave of {period:g} s": phase for period, phase in probed.squares.items()}
+    return {**probed.phases, **squares}
+
+
+def series(probed: Probed, name: str) -> list[Samples]:
+    """What it said, phase by phase, where it said anything."""
+    all_of_it = (phase.samples.get(name) for phase in phases(probed).values())
+    return [samples for samples in all_of_it if samples is not None and samples.at.size]
+
+
+def _view(probed: Probed, name: str) -> View:
+    best = max((stepping(samples) for samples in series(probed, name)), key=lambda found: found.gaps)
+    calls = probed.calls.get(name)
+    loaded = [phase.samples[name].call for phase in probed.squares.values() if name in phase.samples]
+    return View(
+        name=name,
+        what=probed.sensors.answered[name].what,
+        stepping=best,
+        fit=_fit(probed, name, best.period_seconds) if name != COUNTER else None,
+        idle_call=calls.took if calls is not None else np.empty(0),
+        calls_per_second=calls.took.size / calls.seconds if calls is not None and calls.took.size else None,
+        load_call=np.concatenate(loaded) if loaded else np.empty(0),
+        failures=sum(samples.failures for samples in series(probed, name)),
+    )
+
+
+def _fit(probed: Probed, name: str, period_seconds: float | None) -> WindowFit | None:
+    """Over all square waves together."""
+    waves = [phase for phase in probed.squares.values() if phase.edges and name in phase.samples]
+    if not waves:
+        return None
+    at, value = (
+        np.concatenate(each)
+        for each in zip(*(renewals(phase.samples[name], period_seconds) for phase in waves), strict=True)
+    )
+    every = max(1, -(-at.size // _MOST_READINGS))
+    load = Load([edge for phase in waves for edge in phase.edges])
+    return fit(at[::every], value[::every], load)
