@@ -72,14 +72,14 @@ TINY_QWEN3 = Shape("tiny", "qwen3", 2, 128, 256, 4, 2, 32, 1024, context=8192, r
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """One of a model. `shape`: as ggml counts, the row's length first. `flat`: one per channel, all ones, in 32 bits."""
+    """One of a model. `shape`: as ggml counts, the row's length first."""
 
     name: str
     shape: tuple[int, ...]
 
     @property
     def flat(self) -> bool:
-        """Whether it is a norm's weights."""
+        """Whether it is a norm's weights: one per channel, all ones, in 32 bits."""
         return len(self.shape) == 1
 
     @property

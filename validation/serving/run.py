@@ -4,13 +4,13 @@ The contract between whoever starts servers, whoever loads them, and whoever jud
 seconds, by the clock of the machine on which server, clients and exporter all run.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from exporter.domain.events import Outcome
-from validation.results import Check, Figure, MachineFacts
+from validation.results import Check, Figure, MachineFacts, StageResult
 from validation.stage import Room
 
 PhaseKind = Literal["idle", "isolated", "identical", "prefill", "decode", "mix", "ramp"]
@@ -208,3 +208,8 @@ class ServingRun:
     phases: tuple[Phase, ...]
     books: Books | None = None
     missing: tuple[str, ...] = ()
+
+
+Judge = Callable[[Sequence[ServingRun], Room], StageResult]
+"""`validation.judging.judge`, where it is there: its figures, checks, tables and files become those of the stage. Its
+`room` ends when it must be done."""
