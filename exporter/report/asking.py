@@ -8,7 +8,7 @@ from pathlib import Path
 
 from exporter.config.kinds import UnfitError
 from exporter.config.quantities import seconds
-from exporter.domain.errors import UsageError
+from exporter.domain.errors import ReportError, UsageError
 from exporter.report.account import Account
 from exporter.report.sources import prometheus, recorded, running
 from exporter.report.sources.access import OPEN, Access
@@ -80,7 +80,17 @@ def _main(asked: Asked, sources: Sources, *, named: bool) -> Account:
         return sources.recorded(asked.recording, watch=asked.watch)
     if asked.prometheus is not None:
         return _period(asked, sources, asked.prometheus, _time(asked), named=named)
-    return sources.running(asked.exporter or DEFAULT_EXPORTER, access=asked.access)
+    if asked.exporter is not None:
+        return sources.running(asked.exporter, access=asked.access)
+    return _nearby(asked, sources)
+
+
+def _nearby(asked: Asked, sources: Sources) -> Account:
+    """The exporter that is asked where nobody is named; without it, an error that says how to name one."""
+    try:
+        return sources.running(DEFAULT_EXPORTER, access=asked.access)
+    except ReportError as error:
+        raise ReportError(f"{error}; or name a source: --exporter URL, --prometheus URL, --recording FILE") from error
 
 
 def _compared(asked: Asked, sources: Sources, what: str) -> Account:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from exporter.cli import main
-from exporter.domain.errors import UsageError
+from exporter.domain.errors import ReportError, UsageError
 from exporter.recording.recording import Recording
 from exporter.report.account import Account
 from exporter.report.asking import Asked, Sources, accounts, moment_of
@@ -134,6 +134,16 @@ def _asked(*askings: Asked) -> list[tuple[object, ...]]:
 
 def test_without_a_source_the_exporter_on_this_machine_is_asked() -> None:
     assert _asked(Asked(NOW)) == [("http://127.0.0.1:9460", None, None)]
+
+
+def test_where_none_was_named_and_none_answers_the_error_says_how_to_name_one() -> None:
+    def nobody(*_: object, **__: object) -> Account:
+        raise ReportError("http://127.0.0.1:9460 cannot be asked")
+
+    with pytest.raises(ReportError, match=r"--exporter URL, --prometheus URL, --recording FILE"):
+        accounts(Asked(NOW), Sources(running=nobody))
+    with pytest.raises(ReportError, match=r"cannot be asked$"):
+        accounts(Asked(NOW, exporter="http://gpu7:9460"), Sources(running=nobody))
 
 
 def test_a_prometheus_is_asked_for_the_last_day_unless_told_otherwise() -> None:

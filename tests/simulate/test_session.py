@@ -31,7 +31,12 @@ async def watched(plan: Plan, directory: Path) -> tuple[Result, list[Sample]]:
     """Simulate, and scrape the exporter near the end."""
     stop, said = asyncio.Event(), asyncio.Queue[str]()
     running = asyncio.create_task(simulate_live(plan, directory, _exporting, stop, say=said.put_nowait))
-    url = re.findall(r"joules +(\S+/metrics)", await said.get())[0]
+    saying = asyncio.create_task(said.get())
+    await asyncio.wait({running, saying}, return_when=asyncio.FIRST_COMPLETED)
+    if not saying.done():
+        saying.cancel()
+        return await running, []  # it failed, and says how
+    url = re.findall(r"joules +(\S+/metrics)", saying.result())[0]
     await asyncio.sleep(6.0)
     async with aiohttp.ClientSession() as session, session.get(url) as response:
         text = await response.text()
