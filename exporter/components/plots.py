@@ -158,7 +158,7 @@ def _shares(dissections: Sequence[Dissection]) -> _Canvas:
     order = [name.replace("_", " ") for name in _LOOKS] + ["in no part"]
     names = [name for name in order if name in seen]
     canvas.figure.legend(
-        [seen[name] for name in names], names, loc="outside lower center", ncols=len(names), fontsize=8.5
+        [seen[name] for name in names], names, loc="outside lower center", ncols=min(len(names), 7), fontsize=8.5
     )
     note = "Each component times how often the model runs it. The line is at 100 %."
     _head(canvas, "Where a model's energy goes", note, dissections)
@@ -255,7 +255,7 @@ def _joules_per_flop(dissections: Sequence[Dissection]) -> _Canvas | None:
     ax.set_xlabel("gross joules per FLOP of one run (log scale)")
     names = [name.replace("_", " ") for name in _LOOKS if name.replace("_", " ") in seen]
     canvas.figure.legend(
-        [seen[name] for name in names], names, loc="outside lower center", ncols=len(names), fontsize=8.5
+        [seen[name] for name in names], names, loc="outside lower center", ncols=min(len(names), 7), fontsize=8.5
     )
     note = "FLOPs as PyTorch counts them; bars are one standard deviation of the trials."
     _head(canvas, "What a floating-point operation costs", note, rows)
