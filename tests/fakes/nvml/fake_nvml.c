@@ -29,7 +29,11 @@ enum {
     OK = 0, UNINITIALIZED = 1, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, DRIVER_NOT_LOADED = 9,
     UNKNOWN = 999
 };
-enum { MAX_DEVICES = 16, MAX_FAULTS = 32, MAX_MIGS = 8, FIELD_POWER_INSTANT = 186, SCOPE_GPU = 0, SCOPE_MODULE = 1 };
+enum {
+    MAX_DEVICES = 16, MAX_FAULTS = 32, MAX_MIGS = 8, FIELD_POWER_AVERAGE = 185, FIELD_POWER_INSTANT = 186,
+    SCOPE_GPU = 0, SCOPE_MODULE = 1, TOTAL_POWER_SAMPLES = 0, BUFFERED = 120
+};
+#define BUFFER_PERIOD 0.02 /* seconds between two samples that the board keeps */
 
 typedef struct { double t, watts, joules; } Point;
 
@@ -475,10 +479,12 @@ typedef struct {
 } FieldValue;
 
 static void answer(Device *d, FieldValue *field) {
-    int known = field->field == FIELD_POWER_INSTANT && (field->scope == SCOPE_GPU || (field->scope == SCOPE_MODULE && d->module));
+    int average = field->field == FIELD_POWER_AVERAGE, instant = field->field == FIELD_POWER_INSTANT;
+    int known = (average || instant) && (field->scope == SCOPE_GPU || (field->scope == SCOPE_MODULE && d->module));
     field->type = 1; /* unsigned int */
-    field->result = known && !device_fault(d, "no_power") && !device_fault(d, "no_instant") ? OK : NOT_SUPPORTED;
-    if (field->result == OK) field->value.u = sensed_mw(d, d->instant);
+    field->result = known && !device_fault(d, "no_power") && !device_fault(d, average ? "no_usage" : "no_instant")
+        ? OK : NOT_SUPPORTED;
+    if (field->result == OK) field->value.u = sensed_mw(d, average ? d->average : d->instant);
 }
 
 int nvmlDeviceGetFieldValues(Device *d, int count, FieldValue *fields) {
@@ -486,6 +492,24 @@ int nvmlDeviceGetFieldValues(Device *d, int count, FieldValue *fields) {
     int result = gate(d);
     for (int i = 0; result == OK && i < count; i++) answer(d, &fields[i]);
     return leave(half, result);
+}
+
+typedef struct { unsigned long long stamp; union { double d; unsigned u; unsigned long long ull; } value; } Sample;
+
+/* The latest samples of power, as the board keeps them: stamps in microseconds, values in milliwatts. */
+int nvmlDeviceGetSamples(Device *d, unsigned kind, unsigned long long since, unsigned *type, unsigned *count, Sample *out) {
+    double half = enter(d, &calls_usage), last = tick(now(), BUFFER_PERIOD, 0.0);
+    int result = gate(d), room = out ? (int)*count : BUFFERED, kept = 0;
+    if (result == OK && (kind != TOTAL_POWER_SAMPLES || device_fault(d, "no_power"))) result = NOT_SUPPORTED;
+    for (int i = BUFFERED - 1; result == OK && i >= 0 && kept < room; i--) {
+        double at = last - i * BUFFER_PERIOD;
+        if (at < 0 || at * 1e6 <= (double)since) continue;
+        if (out) out[kept] = (Sample){.stamp = (unsigned long long)(at * 1e6 + 0.5), .value.u = (unsigned)(watts_at(&d->trace, at) * 1e3 + 0.5)};
+        kept++;
+    }
+    *type = 1; /* unsigned int */
+    *count = (unsigned)kept;
+    return leave(half, result == OK && !kept ? NOT_FOUND : result);
 }
 
 /* ---- for tests ---- */
