@@ -4,16 +4,20 @@ import csv
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from exporter.cli import main
+from exporter.components.actions.study import is_there
+from exporter.components.metering import Place
 from exporter.components.models import CATALOGUE, SMALL_CATALOGUE
+from exporter.components.sweep import Order
 from exporter.dissections import files
-from exporter.domain.dissection import Case
-from tests.dissections.examples import CPU, dissection, sweep
+from exporter.domain.dissection import Case, Dissection
+from tests.dissections.examples import CPU, GPU, dissection, sweep
 
 
 class Said(NamedTuple):
@@ -179,6 +183,24 @@ def test_a_study_passes_over_what_it_has_and_reports_on_all(capsys: pytest.Captu
     assert answer.code == 0
     assert "1 of 1 cases are in" in answer.err
     assert "ESTIMATED" in (tmp_path / "report.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("one", "there"),
+    [
+        (dissection("m"), True),
+        (dissection("m", Case(attention="eager")), True),
+        (dissection("other"), False),
+        (dissection("m", Case("decode")), False),
+        (dissection("m", Case(dtype="float16")), False),
+        (dissection("m", device=CPU), False),
+        (replace(dissection("m"), launch="graph"), False),
+        (replace(dissection("m"), weights="/w"), False),
+        (replace(dissection("m"), device=replace(GPU, uuid="GPU-2")), False),
+    ],
+)
+def test_only_the_same_measurement_on_the_same_device_is_passed_over(one: Dissection, *, there: bool) -> None:
+    assert is_there(Order("m", Case()), one, Place("cuda:0", "GPU-1"), "eager") is there
 
 
 def test_an_encoder_decodes_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

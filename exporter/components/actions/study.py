@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     book = Book(options.out)
     place = measuring.place_of(options.device)
     orders = _orders(options, place)
-    left = [order for order in orders if not any(_is(order, one, place) for one in book.results)]
+    left = [order for order in orders if not any(is_there(order, one, place, options.launch) for one in book.results)]
     if len(left) < len(orders):
         print(f"{len(orders) - len(left)} of {len(orders)} cases are in {book.path} already", file=sys.stderr)
     outcome = measuring.measure(left, place, book, options, tables=False) if left else Outcome(0, [])
@@ -80,11 +80,12 @@ def _orders(options: argparse.Namespace, place: Place) -> list[Order]:
     return without_meaningless(grid(options.models or known, cases))
 
 
-def _is(order: Order, one: Dissection, place: Place) -> bool:
+def is_there(order: Order, one: Dissection, place: Place, launch: str) -> bool:
     """Whether a result is what was ordered. Which attention a model can have is the model's affair."""
     same_case = replace(one.case, attention=order.case.attention) == order.case
     same_kind = one.device.kind == ("gpu" if place.is_gpu else "cpu")
-    return one.model == order.model and same_case and same_kind
+    same_device = same_kind and (not place.uuid or one.device.uuid == place.uuid)
+    return (one.model, one.launch, one.weights) == (order.model, launch, "random") and same_case and same_device
 
 
 def _in_order(results: Sequence[Dissection], orders: Iterable[Order]) -> list[Dissection]:
