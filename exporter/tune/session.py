@@ -82,7 +82,7 @@ def run(options: Options, out: TextIO, progress: Progress | None = None) -> int:
         UsageError: what was asked for does not fit what is there.
     """
     shown = progress or Progress()
-    nvml.Session().close()  # without an NVIDIA GPU all else is idle
+    _expect_nvidia()
     page = asyncio.run(_first_page(options.access))
     choice = choosing.choose(page, options.servers, [nvml.find_board(gpu)[1] for gpu in options.gpus])
     if not options.allow_estimated:
@@ -113,6 +113,13 @@ def restore(out: TextIO) -> int:
     if not told:
         print("nothing was left to put back", file=out)
     return 0
+
+
+def _expect_nvidia() -> None:
+    try:
+        nvml.Session().close()
+    except KnobError as error:
+        raise TuneError(f"only NVIDIA GPUs can be tuned, on the machine that has them: {error}") from error
 
 
 async def _first_page(access: Access) -> Page:
