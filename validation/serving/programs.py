@@ -101,9 +101,10 @@ class Program:
     def stop(self, seconds: float = STOP_SECONDS) -> bool:
         """Ask it to end, and kill it where it has not in so many seconds; whether it ended by itself."""
         gently = self._signalled(signal.SIGTERM, seconds)
-        with suppress(ProcessLookupError):  # what it started may outlive it
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        if not gently:  # not yet reaped, so the group's number is still its own
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
         return gently
 
     def _signalled(self, number: signal.Signals, seconds: float) -> bool:
