@@ -9,12 +9,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import pynvml
-
-from validation.machine import first_board
 from validation.options import Options
 from validation.results import Check, Figure, MachineFacts
-from validation.serving import gguf
+from validation.serving import board, gguf
 from validation.serving.binary import Installed, installed, on_cpu, on_gpu
 from validation.serving.programs import Program, ProgramError, answers, free_port
 from validation.serving.run import Bearing, Served, ServerFailedError
@@ -46,7 +43,7 @@ class LlamaServer:
     @property
     def name(self) -> str:
         """Of this server with this model."""
-        return f"{self.kind}-{self._shape.name}-{self._weights}".lower()
+        return f"{self.kind}-{self._shape.name.split()[0]}-{self._weights}".lower()
 
     @property
     def model(self) -> str:
@@ -89,7 +86,7 @@ class LlamaServer:
         found = on_cpu(binary) if self._options.fake else on_gpu(binary, folder)
         room.say(f"{self.name}: on {found.what}")
         wrote_seconds = self._write(folder, room)
-        began, before = room.now(), _memory_used()
+        began, before = room.now(), board.memory_used()
         log, url = folder / "server.log", f"http://127.0.0.1:{free_port()}"
         self._program = Program(self._command(found, url), log, found.environment)
         self._program.await_ready(lambda: answers(f"{url}/health"), room, self.start_seconds)
@@ -105,7 +102,7 @@ class LlamaServer:
             first_token=gguf.ASCII_TOKENS,
             tokens=self._shape.tokens - gguf.ASCII_TOKENS - gguf.CONTROL_TOKENS,
             bearing=self._bearing,
-            checks=tuple(self._checks(log, found, _grown(before, _memory_used()))),
+            checks=tuple(self._checks(log, found, _grown(before, board.memory_used()))),
             figures=(
                 Figure(f"{self.name}: writing its weights", wrote_seconds, "s"),
                 Figure(f"{self.name}: starting", loaded_seconds, "s"),
@@ -159,19 +156,6 @@ class LlamaServer:
             "NVML does not say" if grown is None else f"{grown / 2**20:.0f} MiB more in use",
             None if grown is None else grown / 2**20 > weights / 2,
         )
-
-
-def _memory_used() -> float | None:
-    """Bytes in use on the board; None where NVML does not say."""
-    try:
-        pynvml.nvmlInit()
-        try:
-            board = pynvml.nvmlDeviceGetHandleByIndex(first_board())
-            return float(pynvml.nvmlDeviceGetMemoryInfo(board).used)
-        finally:
-            pynvml.nvmlShutdown()
-    except pynvml.NVMLError:
-        return None
 
 
 def _grown(before: float | None, after: float | None) -> float | None:

@@ -1,0 +1,258 @@
+"""The stage: one server after the other, each started, warmed up, metered, loaded, stopped; then all are judged.
+
+What a server, an exporter or a lack of time leaves undone is said in the result, and what was got before is kept.
+"""
+
+import asyncio
+import importlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+from validation.options import Options
+from validation.results import Check, Figure, MachineFacts, StageResult
+from validation.schedule import last_lines
+from validation.serving import keeping, plan
+from validation.serving.load import Told, loading, warmed_up
+from validation.serving.metering import SETTLE_SECONDS, Metering
+from validation.serving.programs import ProgramError
+from validation.serving.run import Books, Judge, Served, ServerFailedError, ServerUnderTest, ServingRun
+from validation.serving.servers import servers
+from validation.stage import Room
+
+RUNS = "serving-runs.json.gz"
+_LEAST_SECONDS = 15.0
+"""For a server: with less none is started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How long things take beside the load. `judging`: for all runs. `first_idle`, `last_idle`: nobody there."""
+
+    grain: plan.Grain
+    judging: float
+    first_idle: float
+    last_idle: float
+    stopping: float
+
+
+REAL = Terms(plan.LONG, judging=35.0, first_idle=5.0, last_idle=4.0, stopping=6.0)
+FAKE = Terms(plan.SHORT, judging=8.0, first_idle=1.5, last_idle=SETTLE_SECONDS + 0.5, stopping=2.0)
+
+
+@dataclass(slots=True)
+class _Findings:
+    """What comes together while it runs."""
+
+    runs: list[ServingRun] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
+    undone: list[str] = field(default_factory=list)
+
+
+class ServingStage:
+    """See `Stage`. `chosen`: the servers; None: those that there are."""
+
+    name = "serving"
+    share = 5.0
+
+    def __init__(self, options: Options, chosen: Sequence[ServerUnderTest] | None = None) -> None:
+        self._options, self._chosen = options, chosen
+        self._terms = FAKE if options.fake else REAL
+
+    def unable(self, machine: MachineFacts) -> str:
+        """Without a GPU nothing is metered."""
+        return "" if machine.gpu else "no NVIDIA GPU"
+
+    def run(self, room: Room) -> StageResult:
+        """One server after the other, in equal shares of the time; then judge."""
+        chosen = servers(self._options) if self._chosen is None else self._chosen
+        found = _Findings()
+        until = room.deadline - self._terms.judging
+        for number, server in enumerate(chosen):
+            seconds = (until - room.now()) / (len(chosen) - number)
+            why = server.unable(room.machine) or ("" if seconds >= _LEAST_SECONDS else "no time is left")
+            if why:
+                found.undone.append(f"{server.name}: {why}")
+                continue
+            self._one(server, replace(room, deadline=room.now() + seconds), found)
+        files = _kept(found.runs, room)
+        return self._told(found, files, _judged(found.runs, room) if found.runs else None)
+
+    def _one(self, server: ServerUnderTest, room: Room, found: _Findings) -> None:
+        """One server; what goes wrong is its own business."""
+        try:
+            served = server.start(room)
+            found.figures += served.figures
+            found.checks += served.checks
+            found.runs.append(asyncio.run(self._metered(server, served, room)))
+        except ServerFailedError as error:
+            found.undone.append(str(error))
+            room.say(str(error))
+        except (ProgramError, OSError) as error:
+            found.undone.append(f"{server.name}: {error}")
+            room.say(f"{server.name}: {error}")
+        except Exception:  # noqa: BLE001 - a bug met with one server must not cost the others' results
+            found.undone.append(f"{server.name}: {last_lines()}")
+            room.say(f"{server.name}: {last_lines()}")
+        finally:
+            server.stop()
+
+    async def _metered(self, server: ServerUnderTest, served: Served, room: Room) -> ServingRun:
+        """Warm up, meter, load, stop metering."""
+        recording = room.out / f"recording-{server.name}.jsonl.gz"
+        until = time.time() + room.left() - self._terms.stopping
+        async with loading(served, until, server.alive) as load:
+            pace = await warmed_up(load)
+            room.say(f"{server.name}: {_pace_words(pace)}")
+            load.told = Told()
+            metering = Metering(served, server.name, recording, room.scratch)
+            try:
+                metering.await_ready(room)
+                await load.idle("idle-first", self._terms.first_idle)
+                seconds = until - time.time() - self._terms.last_idle
+                standard = plan.plan(seconds, plan.Sizing(pace, served.bearing), self._terms.grain)
+                room.say(
+                    f"{server.name}: {len(standard.phases)} phases in about {standard.seconds:.0f} of {seconds:.0f} s"
+                )
+                load.until -= self._terms.last_idle
+                await load.run(standard, lambda text: room.say(f"{server.name}: {text}"))
+                load.until += self._terms.last_idle
+                await load.idle("idle-last", self._terms.last_idle)
+                books = metering.books(time.time())
+            finally:
+                stopped = metering.stop()
+        return _run(server, load.told, books, recording, stopped, self._options)
+
+    def _told(self, found: _Findings, files: tuple[str, ...], judged: StageResult | None) -> StageResult:
+        checks = [*found.checks, *(check for run in found.runs for check in run_checks(run))]
+        figures = [*found.figures, *(figure for run in found.runs for figure in run_figures(run))]
+        missing = [*found.undone, *(f"{run.name}: {one}" for run in found.runs for one in run.missing)]
+        mine = StageResult(
+            stage=self.name,
+            ending="done" if found.runs else "failed",
+            seconds=0.0,
+            why="; ".join(missing),
+            figures=tuple(figures),
+            checks=tuple(checks),
+            tables={"Serving: phases": tuple(row for run in found.runs for row in phase_rows(run))},
+            files=files,
+        )
+        return mine if judged is None else _joined(mine, judged)
+
+
+def run_checks(run: ServingRun) -> Iterator[Check]:
+    """Of what the clients and the exporter say of the same run."""
+    ok = sum(request.outcome == "ok" for request in run.requests)
+    yield Check(f"{run.name}: requests answered whole", f"all {len(run.requests)}", str(ok), ok == len(run.requests))
+    if run.books is None:
+        yield Check(f"{run.name}: the exporter answers at the end", "its books", "no answer", False)  # noqa: FBT003
+        return
+    told = run.books.requests.get("ok", 0)
+    yield Check(f"{run.name}: requests settled by the exporter", f"the clients' {ok}", str(told), told == ok)
+    exact = [one for one in run.requests if one.outcome == "ok"]
+    odd = sum(one.output_tokens != one.asked_tokens for one in exact)
+    yield Check(f"{run.name}: answers as long as asked for", "all", f"{odd} are not", odd == 0)
+    for books in run.books.devices:
+        off = books.metered - books.attributed - books.idle - books.unattributed - books.unsettled
+        yield Check(
+            f"{run.name}: books of {books.device} balance",
+            "to 1e-6 of what was metered",
+            f"{off:.3g} J of {books.metered:.0f} J",
+            abs(off) <= 1e-6 * max(books.metered, 1.0),
+        )
+
+
+def run_figures(run: ServingRun) -> Iterator[Figure]:
+    """What the run was, in numbers."""
+    seconds = run.phases[-1].ended - run.phases[0].began if run.phases else 0.0
+    tokens = sum(one.output_tokens or 0 for one in run.requests)
+    note = "FAKE board" if run.fake else ""
+    yield Figure(f"{run.name}: metered load", seconds, "s", samples=len(run.requests), note=note)
+    yield Figure(f"{run.name}: output tokens", float(tokens), "tokens", note=note)
+    for books in run.books.devices if run.books is not None else ():
+        yield Figure(f"{run.name}: metered energy of {books.device}", books.metered, "J", note=note)
+    if run.recording is not None:
+        yield Figure(f"{run.name}: recording", run.recording.stat().st_size / 1e3, "kB")
+
+
+def phase_rows(run: ServingRun) -> Iterator[Mapping[str, Any]]:
+    """A row for each phase."""
+    for phase in run.phases:
+        mine = [one for one in run.requests if one.phase == phase.name]
+        seconds, tokens = phase.ended - phase.began, sum(one.output_tokens or 0 for one in mine)
+        yield {
+            "run": run.name,
+            "phase": phase.name,
+            "at once": phase.concurrency,
+            "seconds": round(seconds, 1),
+            "requests": len(mine),
+            "prompt tokens": sum(one.prompt_tokens for one in mine),
+            "output tokens": tokens,
+            "output tokens/s": round(tokens / seconds, 1) if seconds > 0.0 else None,
+        }
+
+
+def _run(  # noqa: PLR0913, PLR0917 - what a run is made of
+    server: ServerUnderTest, told: Told, books: Books | None, recording: Path, stopped: str, options: Options
+) -> ServingRun:
+    there = recording.is_file() and recording.stat().st_size > 0
+    broken = [one for one in told.requests if one.outcome != "ok"]
+    wrong = {
+        f"{len(broken)} of {len(told.requests)} requests without a whole answer": bool(broken),
+        stopped: bool(stopped),
+        "there is no recording": not there,
+        "the exporter did not answer at the end": books is None,
+        "the server died": not server.alive(),
+    }
+    return ServingRun(
+        server=server.kind,
+        name=server.name,
+        model=server.model,
+        fake=options.fake,
+        load="standard",
+        recording=recording if there else None,
+        requests=tuple(sorted(told.requests, key=lambda one: one.start)),
+        phases=tuple(told.phases),
+        books=books,
+        missing=(*told.missing, *(words for words, so in wrong.items() if so)),
+    )
+
+
+def _kept(runs: Sequence[ServingRun], room: Room) -> tuple[str, ...]:
+    """Names of the files: the clients' truth, and the recordings."""
+    if not runs:
+        return ()
+    keeping.write(room.out / RUNS, runs)
+    return (RUNS, *(run.recording.name for run in runs if run.recording is not None))
+
+
+def _judged(runs: Sequence[ServingRun], room: Room) -> StageResult:
+    """What a judge says, where there is one; what goes wrong there costs no recording."""
+    try:
+        judge = cast("Judge", importlib.import_module("validation.judging").judge)
+        return judge(runs, room)
+    except (ImportError, AttributeError) as error:
+        return StageResult("serving", "done", 0.0, f"not judged: {error}")
+    except Exception:  # noqa: BLE001 - as above
+        return StageResult("serving", "failed", 0.0, f"not judged: {last_lines()}")
+
+
+def _joined(mine: StageResult, judged: StageResult) -> StageResult:
+    return replace(
+        mine,
+        why="; ".join(filter(None, [mine.why, judged.why])),
+        figures=mine.figures + judged.figures,
+        checks=mine.checks + judged.checks,
+        tables={**mine.tables, **judged.tables},
+        files=mine.files + judged.files,
+    )
+
+
+def _pace_words(pace: plan.Pace) -> str:
+    return (
+        f"{pace.prefill:.0f} prompt tokens/s; {1.0 / pace.step_alone:.0f} tokens/s alone, "
+        f"{pace.concurrency / pace.step_full:.0f} tokens/s by {pace.concurrency}"
+    )
