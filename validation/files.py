@@ -94,15 +94,15 @@ def _stage(said: Mapping[str, Any]) -> StageResult:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON knows. NumPy's numbers answer `item`."""
+    """What JSON knows. NumPy's numbers and arrays answer `tolist`."""
     if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, str) or value is None:
         return value
     if isinstance(value, Sequence):
         return [_plain(each) for each in value]
-    if hasattr(value, "item"):
-        return _plain(value.item())
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if isinstance(value, bool | int) else str(value)

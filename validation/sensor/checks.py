@@ -64,7 +64,11 @@ def checks(probed: Probed, figures: Sequence[Figure], seen: Mapping[str, View], 
     yield _slowdown(probed)
     low, high = CONTEXT_WATTS
     yield _between(
-        "an open context costs what was published", f"{low:g} to {high:g} W", value["context_watts"], (low, high), "W"
+        "an open context costs what was published",
+        f"{low:g} to {high:g} W",
+        value.get("context_watts"),
+        (low, high),
+        "W",
     )
 
 
@@ -76,9 +80,9 @@ def _between(name: str, expected: str, found: float | None, bounds: tuple[float,
 
 def _assumed_window(seen: Mapping[str, View], assumed: Assumed) -> Check:
     name = f"the exporter assumes the window that the {assumed.meter or 'power'} reading has"
-    found = seen[assumed.meter].fit if assumed.meter in seen else None
+    found = seen[assumed.meter].best if assumed.meter in seen else None
     expected = "nothing: " + assumed.why if assumed.window_seconds is None else ms(assumed.window_seconds)
-    if assumed.window_seconds is None or found is None or not found.is_good:
+    if assumed.window_seconds is None or found is None:
         return Check(name, expected, "not known", None)
     low, high = found.low_seconds / WINDOW_FACTOR, found.high_seconds * WINDOW_FACTOR
     told = f"{ms(found.window_seconds)} ({ms(found.low_seconds)} to {ms(found.high_seconds)})"

@@ -99,12 +99,14 @@ def _powers(seen: Mapping[str, View]) -> Iterator[Figure]:
         found = seen[name].fit
         yield _period(f"{name}_period_seconds", seen[name].stepping)
         yield _window(f"{name}_window_seconds", found)
-        good = found is not None and found.is_good
+        by_counter, best = seen[name].by_counter, seen[name].best
+        if by_counter is not None:
+            yield _window(f"{name}_window_by_counter_seconds", by_counter)
         yield Figure(
             f"{name}_lag_seconds",
-            found.lag_seconds if found is not None and good else None,
+            best.lag_seconds if best is not None else None,
             "s",
-            samples=found.readings if found else 0,
+            samples=best.readings if best is not None else 0,
             note="from the end of its window to when it was seen",
         )
 
@@ -114,7 +116,7 @@ def _window(name: str, found: WindowFit | None) -> Figure:
         return Figure(name, None, "s", note="no square wave was measured, or it never changed")
     if not found.is_good:
         return Figure(name, None, "s", samples=found.readings, note=f"no mean of the load: misses by {found.error:.0%}")
-    note = f"misses by {found.error:.1%} of the wave; windows that miss hardly more, from least to most"
+    note = f"misses by {found.error:.1%} of their range; windows that miss hardly more, from least to most"
     return Figure(name, found.window_seconds, "s", found.low_seconds, found.high_seconds, found.readings, note)
 
 

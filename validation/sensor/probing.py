@@ -37,7 +37,7 @@ class Plan:
 
     idle_seconds: float = 5.0
     settle_seconds: float = 2.0
-    squares: tuple[tuple[float, int], ...] = ((3.83, 3), (1.03, 8), (0.217, 40))
+    squares: tuple[tuple[float, int], ...] = ((3.817, 3), (1.037, 8), (0.217, 40))
     bursts: int = 6
     burst_seconds: float = 1.2
     rest_seconds: float = 0.8

@@ -36,7 +36,7 @@ def tables(probed: Probed, seen: Mapping[str, View], assumed: Assumed) -> dict[s
 
 def _answers(probed: Probed, seen: Mapping[str, View]) -> Iterator[dict[str, Any]]:
     for view in seen.values():
-        good = view.fit if view.fit is not None and view.fit.is_good else None
+        good = view.best
         yield {
             "sensor": view.name,
             "asked as": view.what,

@@ -11,20 +11,31 @@ from validation.sensor.polling import Floats, Samples
 from validation.sensor.probing import Phase, Probed
 from validation.sensor.sensors import COUNTER, POWERS
 from validation.sensor.steps import Stepping, changes, renewals, stepping
-from validation.sensor.window import Load, WindowFit, fit
+from validation.sensor.window import Cause, Counted, Load, WindowFit, fit
 
 _MOST_READINGS = 4000
 """For one fit; of more, evenly spaced ones are taken."""
+_STEPS_IN_WINDOW = 3.0
+"""A window that holds fewer steps of the counter cannot be told by it."""
+_LONGEST_TOLD_SECONDS = 1.6
+"""By the counter: readings that are younger than the counter's record by less are left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """All that was found out about one sensor."""
+    """All that was found out about one sensor.
+
+    Attributes:
+        stepping: in the phase that saw most of it.
+        fit: its window, by the square waves' edges; by_counter: by what the counter says, where that can tell.
+        idle_call, load_call: seconds of each call.
+    """
 
     name: str
     what: str
     stepping: Stepping
     fit: WindowFit | None
+    by_counter: WindowFit | None
     idle_call: Floats
     calls_per_second: float | None
     load_call: Floats
@@ -33,7 +44,14 @@ class View:
     @property
     def delay_seconds(self) -> float:
         """By how much it comes late, half its window included; 0 where that is not known."""
-        return self.fit.lag_seconds + self.fit.window_seconds / 2 if self.fit and self.fit.is_good else 0.0
+        found = self.best
+        return found.lag_seconds + found.window_seconds / 2 if found is not None else 0.0
+
+    @property
+    def best(self) -> WindowFit | None:
+        """The better one of those fits that explain anything."""
+        good = [found for found in (self.fit, self.by_counter) if found is not None and found.is_good]
+        return min(good, key=lambda found: found.error, default=None)
 
 
 def views(probed: Probed) -> dict[str, View]:
@@ -105,6 +123,7 @@ def _view(probed: Probed, name: str) -> View:
         what=probed.sensors.answered[name].what,
         stepping=best,
         fit=_fit(probed, name, best.period_seconds) if name != COUNTER else None,
+        by_counter=_fit_by_counter(probed, name, best.period_seconds) if name != COUNTER else None,
         idle_call=calls.took if calls is not None else np.empty(0),
         calls_per_second=calls.took.size / calls.seconds if calls is not None and calls.took.size else None,
         load_call=np.concatenate(loaded) if loaded else np.empty(0),
@@ -118,9 +137,32 @@ def _fit(probed: Probed, name: str, period_seconds: float | None) -> WindowFit |
     if not waves:
         return None
     at, value = (
-        np.concatenate(each)
-        for each in zip(*(renewals(phase.samples[name], period_seconds) for phase in waves), strict=True)
+        np.concatenate(each) for each in zip(*(_renewed(phase, name, period_seconds) for phase in waves), strict=True)
     )
+    return _thinned(at, value, Load([edge for phase in waves for edge in phase.edges]))
+
+
+def _fit_by_counter(probed: Probed, name: str, period_seconds: float | None) -> WindowFit | None:
+    """Over the longest square wave; None where the window is too short for the counter to tell."""
+    phase = probed.squares.get(max(probed.squares, default=0.0))
+    if phase is None or COUNTER not in phase.samples or name not in phase.samples:
+        return None
+    steps = changes(phase.samples[COUNTER])
+    at, value = _renewed(phase, name, period_seconds)
+    if steps.at.size < 2:
+        return None
+    inside = (at >= steps.at[0] + _LONGEST_TOLD_SECONDS) & (at <= steps.at[-1])
+    found = _thinned(at[inside], value[inside], Counted(phase.samples[COUNTER]))
+    step = float(np.median(np.diff(steps.at)))
+    return (
+        found if found is not None and _STEPS_IN_WINDOW * step <= found.window_seconds < _LONGEST_TOLD_SECONDS else None
+    )
+
+
+def _renewed(phase: Phase, name: str, period_seconds: float | None) -> tuple[Floats, Floats]:
+    return renewals(phase.samples[name], period_seconds)
+
+
+def _thinned(at: Floats, value: Floats, cause: Cause) -> WindowFit | None:
     every = max(1, -(-at.size // _MOST_READINGS))
-    load = Load([edge for phase in waves for edge in phase.edges])
-    return fit(at[::every], value[::every], load)
+    return fit(at[::every], value[::every], cause)
