@@ -16,12 +16,12 @@ tried and weighted by how well it explains the trials, so that the intervals own
 from dataclasses import dataclass
 from itertools import product
 from math import erf, exp, pi, sqrt
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-Vector = NDArray[np.float64]
+Vector = NDArray[np.floating[Any]]
 
 _CONSTANT_VARIANCE = 4.0
 """Of the constant, around the mean of the trials: wide."""
@@ -29,24 +29,23 @@ _CONSTANT_VARIANCE = 4.0
 Z95 = 1.96
 
 
-class _Guess(NamedTuple):
-    """How things may be.
+class _Guesses(NamedTuple):
+    """How things may be: all combinations, each a column of shape (guesses, 1, 1).
 
     Attributes:
         length: over which g changes, of the whole range. height: of g.
         walk: drift, as a standard deviation after one trial's time. noise: of a trial, beyond what is known of it.
     """
 
-    length: float
-    height: float
-    walk: float
-    noise: float
+    length: Vector
+    height: Vector
+    walk: Vector
+    noise: Vector
 
 
-_GUESSES = tuple(
-    _Guess(*values)
-    for values in product((0.15, 0.35, 0.8), (0.03, 0.1, 0.3, 1.0), (0.0, 0.01, 0.04), (0.002, 0.006, 0.02, 0.06))
-)
+_LENGTHS, _HEIGHTS = (0.15, 0.35, 0.8), (0.03, 0.1, 0.3, 1.0)
+_WALKS, _NOISES = (0.0, 0.01, 0.04), (0.002, 0.006, 0.02, 0.06)
+_GUESSES = _Guesses(*np.array(list(product(_LENGTHS, _HEIGHTS, _WALKS, _NOISES))).T[:, :, None, None])
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,41 +104,34 @@ def fit(seen: Sightings, x: Vector) -> Curve:
         seen: at least one sighting.
         x: places from 0 to 1.
     """
-    fits = [_fit(guess, seen, x) for guess in _GUESSES]
-    evidence = np.array([one.evidence for one in fits])
-    weights = np.exp(evidence - evidence.max())
-    weights /= weights.sum()
-    mean = np.sum([weight * one.mean for weight, one in zip(weights, fits, strict=True)], axis=0)
-    spread = [
-        weight * (one.covariance + np.outer(one.mean - mean, one.mean - mean))
-        for weight, one in zip(weights, fits, strict=True)
-    ]
-    return Curve(mean, np.sum(spread, axis=0))
-
-
-class _Fitted(NamedTuple):
-    evidence: float
-    mean: Vector
-    covariance: Vector
-
-
-def _fit(guess: _Guess, seen: Sightings, x: Vector) -> _Fitted:
-    middle = float(np.mean(seen.y))
-    now = np.full(len(x), seen.t.max())
-    known = _kernel(guess, seen.x, seen.t, seen.x, seen.t) + np.diag(seen.error**2 + guess.noise**2)
-    cross = _kernel(guess, x, now, seen.x, seen.t)
+    middle, now = float(np.mean(seen.y)), np.full(len(x), seen.t.max())
+    known = _kernel(seen.x, seen.t, seen.x, seen.t) + np.eye(len(seen.y)) * (seen.error**2 + _GUESSES.noise**2)
     lower = np.linalg.cholesky(known)
-    half = np.linalg.solve(lower, seen.y - middle)
-    reach = np.linalg.solve(lower, cross.T)
-    evidence = -0.5 * float(half @ half) - float(np.log(np.diag(lower)).sum())
-    return _Fitted(evidence, middle + reach.T @ half, _kernel(guess, x, now, x, now) - reach.T @ reach)
+    half = np.linalg.solve(lower, np.broadcast_to((seen.y - middle)[:, None], (len(lower), len(seen.y), 1)))
+    reach = np.linalg.solve(lower, _kernel(seen.x, seen.t, x, now))
+    across = np.swapaxes(reach, 1, 2)
+    weights = _weights(lower, half)
+    means = middle + (across @ half)[:, :, 0]
+    mean = weights @ means
+    off = means - mean
+    covariances = _kernel(x, now, x, now) - across @ reach + off[:, :, None] * off[:, None, :]
+    return Curve(mean, np.tensordot(weights, covariances, axes=1))
 
 
-def _kernel(guess: _Guess, x: Vector, t: Vector, other_x: Vector, other_t: Vector) -> Vector:
-    """A constant, a Matern 5/2 in x (smooth, but kinks are thinkable) and a random walk in t."""
-    r = sqrt(5.0) * np.abs(x[:, None] - other_x[None, :]) / guess.length
-    smooth = guess.height**2 * (1.0 + r + r**2 / 3.0) * np.exp(-r)
-    walk = guess.walk**2 * np.minimum(t[:, None], other_t[None, :])
+def _weights(lower: Vector, half: Vector) -> Vector:
+    """How well each guess explains what was seen; the sum is one."""
+    spread = np.log(np.diagonal(lower, axis1=1, axis2=2)).sum(axis=1)
+    evidence = -0.5 * (half**2).sum(axis=(1, 2)) - spread
+    likelihoods = np.exp(evidence - evidence.max())
+    weights: Vector = likelihoods / likelihoods.sum()
+    return weights
+
+
+def _kernel(x: Vector, t: Vector, other_x: Vector, other_t: Vector) -> Vector:
+    """A constant, a Matern 5/2 in x (smooth, but kinks are thinkable) and a random walk in t; one matrix a guess."""
+    r = sqrt(5.0) * np.abs(x[:, None] - other_x[None, :]) / _GUESSES.length
+    smooth = _GUESSES.height**2 * (1.0 + r + r**2 / 3.0) * np.exp(-r)
+    walk = _GUESSES.walk**2 * np.minimum(t[:, None], other_t[None, :])
     total: Vector = _CONSTANT_VARIANCE + smooth + walk
     return total
 

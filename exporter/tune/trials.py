@@ -2,7 +2,7 @@
 
 What ran before the setting changed settles later: nothing counts before the time has passed that requests take and the
 exporter waits for news of them. Then short windows follow each other until two agree in power and in tokens a second;
-if they never do, the trial is measured all the same and marked unsteady. If the exporter starts anew in between, the
+if they never do, or the halves of what is measured disagree, the trial counts and is marked unsteady. If the exporter starts anew in between, the
 trial begins again.
 """
 
@@ -170,6 +170,8 @@ class Bench:
 
     def _trial(self, setting: int, pages: list[Page], whole: Interval, *, steady: bool) -> Trial:
         parts = page.parts_between(pages, self.subject)
+        middle = pages[len(pages) // 2]
+        halves = [page.between(*ends, self.subject) for ends in ((pages[0], middle), (middle, pages[-1]))]
         told_enough = whole.requests >= self.pace.least_requests
         self.methods |= whole.methods
         self._notice(whole)
@@ -181,7 +183,7 @@ class Bench:
             requests=round(whole.requests),
             latency_seconds=whole.latency(self.objective) if told_enough else None,
             device_joules=whole.device_joules,
-            steady=steady and told_enough,
+            steady=steady and told_enough and _agree(*halves),
             at_seconds=whole.at,
             error=page.relative_error(parts),
         )

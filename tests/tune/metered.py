@@ -21,7 +21,7 @@ from tests.fakes.serving import Completion, Profile, Serving
 
 SERVER = "chat"
 EPOCH = 1.7e9
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.25
 
 
 class Plant:
@@ -31,6 +31,7 @@ class Plant:
         fake: attached to this process. profile: what is served.
         method: what the exporter says its energy is.
         spread, noise: see Serving.
+        settle_seconds: how long the exporter waits for news of requests.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Plant:
         method: Method = "measured",
         spread: float = 0.0,
         noise: float = 0.0,
+        settle_seconds: float = 2.0,
         seed: int = 1,
     ) -> None:
         self.fake = fake
@@ -48,6 +50,7 @@ class Plant:
         self.at = 0.0
         self.down = False
         self._method = method
+        self._settle_seconds = settle_seconds
         self._lock = Lock()
         self._news: list[Completion] = []
         self._starts = 0
@@ -61,7 +64,8 @@ class Plant:
         gpu = self.fake.gpus[0]
         device = Device("gpu0", "gpu", gpu.uuid, gpu.name, has_counter=True, method=self._method)
         server = ServerSettings(SERVER, (RequestSettings("jsonl"),))
-        settings = Settings(servers=(server,), attribution=AttributionSettings(policy="time"), proxies=())
+        attribution = AttributionSettings(policy="time", settle_seconds=self._settle_seconds)
+        settings = Settings(servers=(server,), attribution=attribution, proxies=())
         self._pipeline = Pipeline(settings, (device,), Instant(EPOCH + self.at))
         self._starts += 1
 

@@ -102,7 +102,7 @@ async def test_a_load_that_never_is_steady_is_measured_and_marked(plug_in: PlugI
     board = pynvml.nvmlDeviceGetHandleByIndex(0)
     for number in range(200):
         watts = 250_000 if number % 2 else 700_000
-        time.then.append((plant.at + 5.0 * number, lambda watts=watts: limit(board, watts)))  # type: ignore[misc]
+        time.then.append((plant.at + 11.0 * number, lambda watts=watts: limit(board, watts)))  # type: ignore[misc]
     assert not (await bench.try_out(700, lambda _: None)).steady
 
 
