@@ -4,6 +4,7 @@
 PYTHON ?= python3
 ARGS   ?=
 SERVERS ?= build/servers
+VALIDATED ?= build/validation
 
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -19,7 +20,7 @@ section = @printf '\n== %s\n' "$(1)"
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo simulate test lint unit bench servers rules image chart pods sync clean
+.PHONY: help demo simulate test lint unit bench servers validate rules image chart pods sync clean
 
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -59,6 +60,10 @@ servers: $(MADE)/dev $(MADE)/demo ## drive heavy servers for real: installs vLLM
 	@tests/e2e/servers/install $(SERVERS) "$$($(BIN)/python -c 'from exporter.demo.inference import find_inference; print(find_inference().model)')"
 	@SERVERS=$(SERVERS) $(BIN)/python -m pytest -m opt_in $(ARGS)
 
+# Needs no network and no virtual environment: this machine's own Python has PyTorch for its GPU, or nothing has.
+validate: ## hold this exporter against this machine's NVIDIA GPU, 9 minutes (VALIDATED: where to; ARGS=--fake: without)
+	@$(PYTHON) -m validation --out $(VALIDATED) $(ARGS)
+
 rules: $(MADE)/dev ## rules and their stories under a newer Prometheus, 3.x out of Debian sid (ARGS: for pytest)
 	@tests/deploy/newer-prometheus .cache/prometheus
 	@PROMTOOL=$$PWD/.cache/prometheus/usr/bin/promtool AMTOOL=$$PWD/.cache/prometheus/usr/bin/amtool \
@@ -77,7 +82,7 @@ sync: $(MADE)/dev ## write all that is generated for the chart and the examples
 	@$(BIN)/python -m deploy.sync
 
 clean: ## forget the virtual environment and the caches
-	rm -rf $(VENV) build/servers .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build/servers build/validation .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(MADE)/venv:
 	$(call section,virtual environment)

@@ -20,6 +20,7 @@ from validation.sensor.views import views
 from validation.sensor.window import Edges, Load, fit
 
 REST, LOADED = 120.0, 650.0
+COUNTS = Counter()
 WAVES = ((3.817, 3), (1.037, 6), (0.217, 30))
 
 
@@ -238,7 +239,7 @@ def probed_on(here: Board, edges: Edges) -> Probed:
     return probed
 
 
-def run_of(board: Boards, counter: Counter = Counter()) -> Probed:
+def run_of(board: Boards, counter: Counter = COUNTS) -> Probed:
     edges = [*edges_of(WAVES)]
     after = edges[-1][1] + 1.0
     edges += [(after + 1.7 * index, after + 1.7 * index + 1.0) for index in range(4)]
