@@ -29,7 +29,7 @@ class SensorStage:
     """The stage; see the package's head."""
 
     name = "sensor"
-    share = 80.0
+    share = 1.4
 
     def __init__(self, options: Options) -> None:
         self._fake = options.fake
