@@ -1,7 +1,8 @@
 """Reads a running exporter's `/metrics` over HTTP."""
 
+import base64
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,6 +59,13 @@ class Access:
             raise UsageError(f"--exporter {self.url}: say http://HOST:PORT or https://HOST:PORT")
         return self.url if parts.path.rstrip("/") else f"{self.url.rstrip('/')}/metrics"
 
+    def headers(self) -> Mapping[str, str]:
+        """What is said with every request."""
+        if self.user is None:
+            return _HEADERS
+        secret = base64.b64encode(f"{self.user}:{self.password or ''}".encode()).decode()
+        return {**_HEADERS, "Authorization": f"Basic {secret}"}
+
     def context(self) -> ssl.SSLContext | bool:
         """How its certificate is checked.
 
@@ -94,7 +102,7 @@ class HttpBooks:
 
     async def _text(self) -> str:
         try:
-            async with self.session.get(self.url) as response:
+            async with self.session.get(self.url, allow_redirects=False) as response:
                 if response.status in (401, 403):
                     raise TuneError(f"{self.url} does not let us in: say --user NAME and --password-env VARIABLE")
                 if response.status != 200:
@@ -115,8 +123,7 @@ class HttpBooks:
 @asynccontextmanager
 async def reading(access: Access) -> AsyncIterator[HttpBooks]:
     """The books of an exporter, for as long as the context lasts."""
-    auth = aiohttp.BasicAuth(access.user, access.password or "") if access.user is not None else None
     connector = aiohttp.TCPConnector(ssl=access.context())
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
-    async with aiohttp.ClientSession(auth=auth, connector=connector, timeout=timeout, headers=_HEADERS) as session:
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout, headers=access.headers()) as session:
         yield HttpBooks(session, access.metrics_url)

@@ -58,7 +58,7 @@ def parse(text: str) -> Objective:
     if found is None:
         raise UsageError(f"--objective {text}: {_SAY}")
     kind, percent, number, unit = found.groups()
-    limit, quantile = float(Decimal(number) * DURATION_UNITS[unit]), float(percent) / 100.0
+    limit, quantile = float(Decimal(number) * DURATION_UNITS[unit]), float(Decimal(percent) / 100)
     if limit <= 0.0 or not 0.0 < quantile < 1.0:
         raise UsageError(f"--objective {text}: {_SAY}")
     return Objective("ttft" if kind == "ttft" else "duration", quantile, limit)

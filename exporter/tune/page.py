@@ -139,6 +139,8 @@ def _take(page: Page, name: str, labels: Mapping[str, str], value: float) -> Non
         page.started = value
     elif name == "llm_energy_exporter_snapshot_timestamp_seconds":
         page.at = value
+    elif labels.get("uuid") == "":
+        return  # nothing that could be set
     elif name == "llm_server_device_info":
         page.server(labels["server"]).uuids.add(labels["uuid"])
     elif "server" in labels:

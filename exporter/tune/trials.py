@@ -1,9 +1,9 @@
 """One setting tried on the load that there is: set, wait until the books are steady, measure.
 
 What ran before the setting changed settles later: nothing counts before the time has passed that requests take and the
-exporter waits for news of them. Then short windows follow each other until two agree in power and in tokens a second;
-if they never do, or the halves of what is measured disagree, the trial counts and is marked unsteady. If the exporter starts anew in between, the
-trial begins again.
+exporter waits for news of them. Then short windows follow each other until two agree in power and in tokens a second.
+If they never do, or the halves of what is measured disagree, the trial counts and is marked unsteady. If the exporter
+starts anew in between, the trial begins again.
 """
 
 import asyncio
