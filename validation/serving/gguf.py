@@ -65,6 +65,7 @@ class Shape:
 
 LLAMA_8B = Shape("Llama-3.1-8B", "llama", 32, 4096, 14_336, 32, 8, 128, 128_256)
 QWEN3_8B = Shape("Qwen3-8B", "qwen3", 36, 4096, 12_288, 32, 8, 128, 151_936, rope_base=1e6)
+LLAMA_1B = Shape("Llama-3.2-1B", "llama", 16, 2048, 8192, 32, 8, 64, 128_256)
 SMALL = Shape("small (100M)", "llama", 12, 768, 2048, 12, 4, 64, 16_384)
 LITTLE = Shape("little (22M)", "llama", 6, 512, 1408, 8, 4, 64, 4096)
 TINY = Shape("tiny", "llama", 2, 128, 256, 4, 2, 32, 1024, context=8192)

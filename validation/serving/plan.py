@@ -10,7 +10,9 @@ of its periods. The pace that was measured after the warm-up turns seconds into 
     ramp        1, 2, 4, ... requests at a time, of varying lengths, replaced as they end: what proxies are scored on
     extremes    almost only prompts, and then almost only answers
 
-Everything is seeded. Where time is short, each part gets shorter, and the last of these are left out first.
+Half of what is isolated and identical comes first, half at the end: by then the exporter has learned, and its policy
+and its proxies are not those of the beginning. Everything is seeded. Where time is short, each part gets shorter, and
+the last of these are left out first.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +24,7 @@ from validation.serving.run import Bearing, PhaseKind
 SHORTEST_TOKENS = 8
 """An answer has at least so many: fewer do not look like decoding."""
 
+_AGAIN = "-again"
 _LEVELS = (1, 2, 4, 8, 16, 32, 64)
 _SHARES = (0.5, 0.1, 0.9, 0.3, 0.7, 0.0, 1.0, 0.6)
 """Of the requests of a window, those with long prompts."""
@@ -114,10 +117,10 @@ class LoadPlan:
 
 @dataclass(frozen=True, slots=True)
 class Grain:
-    """How long things last when there is time enough; all of them shrink where there is not.
+    """How long things last; all of them shrink or stretch to the time that there is.
 
     Attributes:
-        request_seconds: an isolated request, a batch. isolated: how many. repeats: of each size of batch.
+        request_seconds: an isolated request, a batch. isolated: how many. repeats: of each size of batch: 1 or 2.
         window_seconds, windows: of a mix. level_seconds: of a ramp. heavy_seconds: of the two extremes.
         pause_seconds: between two things.
     """
@@ -132,7 +135,7 @@ class Grain:
     pause_seconds: float = 1.0
 
 
-LONG, SHORT = Grain(), Grain(1.0, 4, 1, 1.5, 3, 1.5, 1.5, 0.4)
+LONG, SHORT = Grain(), Grain(1.0, 4, 1, 1.2, 3, 1.0, 1.0, 0.3)
 """For a real device; for showing that it runs."""
 
 
@@ -160,6 +163,11 @@ class Sizing:
         """Requests that are almost only answer."""
         return self.lasting("decode", 32, seconds, at_once)
 
+    def stepped(self, name: str, kind: PhaseKind, steps: Sequence[Together]) -> PhasePlan:
+        """A phase of requests or batches one after the other."""
+        seconds = sum(self.pace.seconds(step.kind, step.size) + step.pause_seconds for step in steps)
+        return PhasePlan(name, kind, tuple(steps), seconds)
+
     def streamed(self, name: str, kind: PhaseKind, stream: Stream) -> PhasePlan:
         """A phase of one stream. After the last request has begun, the longest of them still runs to its end."""
         rest = max(self.pace.seconds(each, stream.concurrency) for each in stream.kinds)
@@ -184,16 +192,14 @@ def plan(seconds: float, sizing: Sizing, grain: Grain = LONG, seed: int = 7) -> 
     return LoadPlan("standard", _phases(parts[:1], sizing, least, seed), tuple(_PARTS)[1:])
 
 
-def steady(seconds: float, sizing: Sizing, concurrency: int, name: str = "decode") -> PhasePlan:
-    """One kind of decode-heavy request, so many at a time, for so many seconds: to compare two states of the world."""
-    size = min(concurrency, sizing.bearing.concurrency)
-    kind = sizing.lasting("", 64, seconds / 6.0, size)
-    return sizing.streamed(name, "decode", Stream((kind,), size, seconds, 0.0))
-
-
 def _phases(parts: Sequence[_Part], sizing: Sizing, grain: Grain, seed: int) -> tuple[PhasePlan, ...]:
     random = Random(seed)  # noqa: S311 - a repeatable load, no secret
-    return tuple(phase for part in parts for phase in part(sizing, grain, random))
+    phases = [phase for part in parts for phase in part(sizing, grain, random)]
+    return (*(one for one in phases if not _late(one)), *(one for one in phases if _late(one)))
+
+
+def _late(phase: PhasePlan) -> bool:
+    return phase.name.endswith(_AGAIN)
 
 
 def _scaled(grain: Grain, scale: float) -> Grain:
@@ -215,19 +221,22 @@ def _isolated(sizing: Sizing, grain: Grain, random: Random) -> Iterator[PhasePla
     ]
     random.shuffle(wanted)
     kinds = [sizing.lasting(f"i{n}", tokens, seconds, 1) for n, (tokens, seconds) in enumerate(wanted)]
-    seconds = sum(sizing.pace.seconds(kind) + grain.pause_seconds for kind in kinds)
-    yield PhasePlan("isolated", "isolated", tuple(Together(kind, 1, grain.pause_seconds) for kind in kinds), seconds)
+    half = (len(kinds) + 1) // 2
+    yield sizing.stepped("isolated", "isolated", [Together(kind, 1, grain.pause_seconds) for kind in kinds[:half]])
+    yield sizing.stepped(
+        f"isolated{_AGAIN}", "isolated", [Together(kind, 1, grain.pause_seconds) for kind in kinds[half:]]
+    )
 
 
 def _identical(sizing: Sizing, grain: Grain, _: Random) -> Iterator[PhasePlan]:
-    steps = tuple(
-        Together(sizing.lasting(f"b{size}.{again}", 64, grain.request_seconds, size), size, grain.pause_seconds)
-        for size in (4, 16, 64)
-        if size <= sizing.bearing.concurrency
-        for again in range(grain.repeats)
-    )
-    seconds = sum(sizing.pace.seconds(step.kind, step.size) + step.pause_seconds for step in steps)
-    yield PhasePlan("identical", "identical", steps, seconds)
+    """Each size once, and once more at the end where there is time for that."""
+    for again in range(grain.repeats):
+        steps = [
+            Together(sizing.lasting(f"b{size}.{again}", 64, grain.request_seconds, size), size, grain.pause_seconds)
+            for size in (4, 16, 64)
+            if size <= sizing.bearing.concurrency
+        ]
+        yield sizing.stepped(f"identical{_AGAIN * bool(again)}", "identical", steps)
 
 
 def _mix(sizing: Sizing, grain: Grain, _: Random) -> Iterator[PhasePlan]:
@@ -242,10 +251,7 @@ def _mix(sizing: Sizing, grain: Grain, _: Random) -> Iterator[PhasePlan]:
 
 def _ramp(sizing: Sizing, grain: Grain, _: Random) -> Iterator[PhasePlan]:
     for level in (one for one in _LEVELS if one <= sizing.bearing.concurrency):
-        kind = sizing.lasting(
-            f"c{level}", min(192, sizing.bearing.prompt_tokens // 2), grain.level_seconds / 3.0, level
-        )
-        kind = replace(kind, output_tokens=max(kind.output_tokens // 2, 1), spread=2.0)
+        kind = replace(sizing.lasting(f"c{level}", 64, grain.level_seconds / 4.0, level), spread=2.0)
         stream = Stream((kind,), level, grain.level_seconds, grain.pause_seconds)
         yield sizing.streamed(f"ramp-{level}", "ramp", stream)
 
@@ -269,4 +275,4 @@ _PARTS: dict[str, _Part] = {
     "ramp": _ramp,
     "extremes": _extremes,
 }
-_SCALES = (1.0, 0.8, 0.6, 0.45)
+_SCALES = (1.5, 1.25, 1.0, 0.9, 0.8, 0.7, 0.6, 0.5)

@@ -10,6 +10,7 @@ from validation.serving.llama import LlamaServer
 from validation.serving.run import Bearing, ServerUnderTest
 
 BEARING = Bearing(concurrency=64, prompt_tokens=2048, output_tokens=1024)
+QUICK_BEARING = Bearing(concurrency=16, prompt_tokens=1024, output_tokens=2048)
 FAKE_BEARING = Bearing(concurrency=8, prompt_tokens=192, output_tokens=256)
 
 
@@ -23,6 +24,15 @@ def llama(options: Options) -> LlamaServer:
     if options.fake:
         return LlamaServer(gguf.LITTLE, "q8_0", options, FAKE_BEARING)
     return LlamaServer(gguf.LLAMA_8B, "q8_0", options, BEARING)
+
+
+def quick(options: Options) -> list[ServerUnderTest]:
+    """Those in which little happens per step, so that whatever disturbs them shows: the first that starts will do."""
+    shape = gguf.LITTLE if options.fake else gguf.LLAMA_1B
+    return [
+        LlamaServer(shape, "q8_0", options, FAKE_BEARING if options.fake else QUICK_BEARING),
+        *_of_transformers(options),
+    ]
 
 
 def _of_transformers(options: Options) -> Sequence[ServerUnderTest]:

@@ -56,7 +56,7 @@ class ServingStage:
     """See `Stage`. `chosen`: the servers; None: those that there are."""
 
     name = "serving"
-    share = 5.0
+    share = 290.0
 
     def __init__(self, options: Options, chosen: Sequence[ServerUnderTest] | None = None) -> None:
         self._options, self._chosen = options, chosen
