@@ -51,7 +51,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How long things take. `pause`: before each block, with the exporter starting or nobody there. `blocks`: at most."""
+    """How long things take. `pause`: before each block, as the exporter starts or nobody is there. `blocks`: most."""
 
     batch_seconds: float
     batches: int

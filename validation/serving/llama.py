@@ -7,6 +7,7 @@ says the same a second time, and does not depend on words.
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from validation.options import Options
@@ -87,9 +88,13 @@ class LlamaServer:
         room.say(f"{self.name}: on {found.what}")
         wrote_seconds = self._write(folder, room)
         began, before = room.now(), board.memory_used()
-        log, url = folder / "server.log", f"http://127.0.0.1:{free_port()}"
-        self._program = Program(self._command(found, url), log, found.environment)
-        self._program.await_ready(lambda: answers(f"{url}/health"), room, self.start_seconds)
+        try:
+            self._program, url, log = self._launched(found, folder, room)
+        except ProgramError as error:
+            fewer = replace(self._bearing, concurrency=max(self._bearing.concurrency // 4, 1))
+            room.say(f"{self.name}: tries again with {fewer.concurrency} slots: {error}")
+            self._bearing = fewer
+            self._program, url, log = self._launched(found, folder, room)
         loaded_seconds = room.now() - began
         room.say(f"{self.name}: answers after {loaded_seconds:.1f} s")
         return Served(
@@ -108,6 +113,22 @@ class LlamaServer:
                 Figure(f"{self.name}: starting", loaded_seconds, "s"),
             ),
         )
+
+    def _launched(self, found: Installed, folder: Path, room: Room) -> tuple[Program, str, Path]:
+        """The server, once it answers; where; its log.
+
+        Raises:
+            ProgramError: it does not.
+        """
+        slots = self._bearing.concurrency
+        log, url = folder / f"server-{slots}.log", f"http://127.0.0.1:{free_port()}"
+        program = Program(self._command(found, url), log, found.environment)
+        try:
+            program.await_ready(lambda: answers(f"{url}/health"), room, self.start_seconds)
+        except BaseException:
+            program.stop()
+            raise
+        return program, url, log
 
     def _write(self, folder: Path, room: Room) -> float:
         """Its weights; seconds.
