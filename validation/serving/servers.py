@@ -38,7 +38,7 @@ def quick(options: Options) -> list[ServerUnderTest]:
 def _of_transformers(options: Options) -> Sequence[ServerUnderTest]:
     """Those around Transformers, where they are there."""
     try:
-        module = importlib.import_module("validation.serving.transformers")
+        module = importlib.import_module("validation.serving.batching")
     except ImportError:
         return ()
     return cast("Sequence[ServerUnderTest]", module.servers(options))
