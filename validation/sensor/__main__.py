@@ -6,12 +6,12 @@ A SIGTERM ends the measuring; what was measured is still written.
 """
 
 import argparse
-import importlib.util
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pynvml
 
 from exporter.clock import SystemClock
@@ -22,46 +22,77 @@ from exporter.power.nvml import NvmlSource
 from validation import files
 from validation.cutting import CutError, Knife
 from validation.machine import first_board
+from validation.results import StageResult
+from validation.schedule import last_lines
 from validation.sensor import plot
 from validation.sensor.checks import Assumed
 from validation.sensor.findings import stage_result
-from validation.sensor.load import Load, NoLoadError, NumpyLoad, gpu_load, open_context
+from validation.sensor.load import Load, NoLoadError, NumpyLoad, gpu_load, open_context, prepare
 from validation.sensor.probing import Plan, Probed, Rig, probe
 from validation.sensor.sensors import Sensors, sensors
-from validation.sensor.views import views
+from validation.sensor.views import phases, views
 
 PICTURE = "sensor.png"
-_THINKING_SECONDS = 6.0
-"""For importing PyTorch, warming the load up, and making sense of it all: what the plan does not count."""
+SAMPLES = "sensor-samples.npz"
+_THINKING_SECONDS, _WARMING_SECONDS = 3.0, 4.0
+"""For making sense of it all, and for a context and the first multiplication: what the plan does not count."""
 
 
 def main() -> None:
     """Measure and write."""
+    began = time.monotonic()
     asked = _parser().parse_args()
     pynvml.nvmlInit()
     handle = first_board()
-    plan = Plan().within(max(asked.seconds - _thinking(fake=asked.fake), 1.0))
+    plotting = _prepare(fake=asked.fake)
+    rest = asked.seconds - (time.monotonic() - began)
+    plan = Plan().within(max(rest - _THINKING_SECONDS - (0.0 if asked.fake else _WARMING_SECONDS), 1.0))
     probed = Probed(sensors(handle), shortened=plan.seconds / Plan().seconds)
     assumed = _assumed(handle, probed.sensors)
     cut = ""
     with Knife().ready() as knife:
         try:
-            with knife.after(asked.seconds):
+            with knife.after(max(rest, 1.0)):
                 probe(_rig(handle, plan, fake=asked.fake), probed)
         except CutError as error:
             cut = str(error)
-    _write(asked, probed, assumed, cut)
+    _write(asked, probed, assumed, cut, plotting=plotting)
 
 
-def _write(asked: argparse.Namespace, probed: Probed, assumed: Assumed, cut: str) -> None:
-    seen = views(probed)
-    result = stage_result(probed, seen, assumed, fake=asked.fake)
+def _prepare(*, fake: bool) -> bool:
+    """Import what is slow to import, before anything is measured; whether there will be plots."""
+    if not fake:
+        print("importing PyTorch")
+        prepare()
+    return plot.figures() is not None
+
+
+def _write(asked: argparse.Namespace, probed: Probed, assumed: Assumed, cut: str, *, plotting: bool) -> None:
+    """The result first, then the plot, and then the result that names it: neither can cost the other."""
+    try:
+        seen = views(probed)
+        result = stage_result(probed, seen, assumed, fake=asked.fake)
+    except Exception:  # noqa: BLE001 - what a real board told and nobody foresaw must not be lost
+        _keep_samples(asked.out / SAMPLES, probed)
+        result, seen = StageResult("sensor", "failed", 0.0, last_lines(), files=(SAMPLES,)), {}
     if cut:
         result = replace(result, ending="cut", why=f"{cut}\n{result.why}".strip())
-    if importlib.util.find_spec("matplotlib") is not None and probed.squares:
-        plot.draw(asked.out / PICTURE, probed, seen, _name(), fake=asked.fake)
-        result = replace(result, files=(PICTURE,))
     files.write(asked.result, files.stage_to_json(result))
+    if plotting and probed.squares and seen:
+        plot.draw(asked.out / PICTURE, probed, seen, _name(), fake=asked.fake)
+        files.write(asked.result, files.stage_to_json(replace(result, files=(PICTURE,))))
+
+
+def _keep_samples(path: Path, probed: Probed) -> None:
+    """All that was sampled, to be made sense of later: arrays named `phase/sensor/at` and so on."""
+    arrays = {
+        f"{title}/{name}/{kind}": getattr(samples, kind)
+        for title, phase in phases(probed).items()
+        for name, samples in phase.samples.items()
+        for kind in ("at", "value", "call")
+    }
+    edges = {f"{title}/edges": np.array(phase.edges) for title, phase in phases(probed).items()}
+    np.savez_compressed(path, **arrays, **edges)  # type: ignore[arg-type]
 
 
 def _rig(handle: Any, plan: Plan, *, fake: bool) -> Rig:
@@ -102,10 +133,6 @@ def _assumed(handle: Any, answered: Sensors) -> Assumed:
     (device,) = source.devices
     source.close()
     return Assumed(device.power_window_seconds, device.has_counter, power.name if power else "")
-
-
-def _thinking(*, fake: bool) -> float:
-    return _THINKING_SECONDS / 2 if fake else 2 * _THINKING_SECONDS
 
 
 def _name() -> str:

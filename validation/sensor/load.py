@@ -6,6 +6,7 @@ it is NumPy's, on the CPU, whose time the fake's watts follow.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -45,6 +46,12 @@ class NoLoadError(Exception):
     """Nothing can load this board; says why."""
 
 
+def prepare() -> None:
+    """Import what will be needed, which may take long and opens no context; what is missing is told when it is used."""
+    with suppress(ImportError):
+        import torch  # noqa: F401, PLC0415
+
+
 def open_context() -> Context:
     """Open a CUDA context and nothing else.
 
@@ -58,13 +65,17 @@ def open_context() -> Context:
     return Context(f"GPU-{uuid}" if uuid and not uuid.startswith("GPU-") else uuid, held)
 
 
-def gpu_load(now: Callable[[], float]) -> "TorchLoad":
+def gpu_load(now: Callable[[], float], torch: Any = None) -> "TorchLoad":
     """A load for the GPU, warm and sized so that a piece takes about `PIECE_SECONDS`.
+
+    Args:
+        now: seconds.
+        torch: PyTorch, or what answers like it; None: it is imported.
 
     Raises:
         NoLoadError: there is no PyTorch, it sees no GPU, or the GPU has no memory left.
     """
-    torch = _torch()
+    torch = torch or _torch()
     try:
         for size in _SIZES:
             load = TorchLoad(torch, size)

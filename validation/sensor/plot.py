@@ -24,6 +24,15 @@ _LOOKS: Mapping[str, tuple[str, str]] = {
 _INK, _ALARM, _SHADE = "#222222", "#c1121f", "#eeeeee"
 
 
+def figures() -> Any:
+    """Matplotlib's figures, which at first may take long to import; None without Matplotlib."""
+    try:
+        import matplotlib.figure  # noqa: PLC0415 - optional
+    except ImportError:
+        return None
+    return matplotlib.figure
+
+
 def draw(path: Path, probed: Probed, seen: Mapping[str, View], name: str, *, fake: bool) -> None:
     """Draw the longest square wave and every sensor's fit.
 
@@ -34,9 +43,9 @@ def draw(path: Path, probed: Probed, seen: Mapping[str, View], name: str, *, fak
         name: of board and driver.
         fake: whether the board was one, which the figure then says in red.
     """
-    import matplotlib.figure  # noqa: PLC0415 - optional, and slow to import
-
-    figure = matplotlib.figure.Figure(figsize=(11.0, 4.6), layout="constrained")
+    library = figures()
+    assert library is not None, "asked before"
+    figure = library.Figure(figsize=(11.0, 4.6), layout="constrained")
     wave, errors = figure.subplots(1, 2, width_ratios=(1.7, 1.0))
     period = max(probed.squares)
     _wave(wave, probed.squares[period], seen)

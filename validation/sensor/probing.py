@@ -214,8 +214,8 @@ def _bursts(rig: Rig, into: Probed, load: Load) -> None:
                 load.piece()
             edges.append((began, rig.now()))
             rig.wait(rig.plan.rest_seconds)
-        into.buffers["under load"] = buffer(rig.handle, rig.now)
     into.phases[BURSTS] = Phase(samples, tuple(edges))
+    into.buffers["under load"] = buffer(rig.handle, rig.now)
 
 
 def _pieces_in(rig: Rig, load: Load, seconds: float) -> int:

@@ -43,6 +43,7 @@ class SensorStage:
 
         Raises:
             RuntimeError: it ended without a result.
+            CutError: it was ended, and had nothing yet.
         """
         result = room.scratch / RESULT
         errors = room.scratch / "errors"
@@ -56,10 +57,13 @@ class SensorStage:
         except CutError as cut:
             if not result.exists():
                 raise
-            return replace(_read(result), ending="cut", why=str(cut))
-        if not result.exists():
-            said = errors.read_text(errors="replace")[-_LAST_CHARACTERS:].strip()
-            raise RuntimeError(f"the probe ended with status {code} and no result: {said or 'it said nothing'}")
+            found = _read(result)
+            return replace(found, ending="cut", why="\n".join(filter(None, [str(cut), found.why])))
+        if code:
+            said = errors.read_text(errors="replace")[-_LAST_CHARACTERS:].strip() or "it said nothing"
+            if not result.exists():
+                raise RuntimeError(f"the probe ended with status {code} and no result: {said}")
+            room.say(f"the probe ended with status {code} after its result: {said.splitlines()[-1]}")
         return _read(result)
 
     def _command(self, room: Room, result: Path) -> list[str]:
