@@ -5,7 +5,7 @@ which each request is replaced as it ends. SIMULATED: nothing here was measured.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,7 @@ WAY_SECONDS = 0.002
 """From the server to its client."""
 
 EIGHT_B = served(fit_of("llama-3.1-8b"))
+EVERYTHING = Sight()
 PREFILL, DECODE = (1200, 8), (32, 120)
 
 
@@ -156,7 +157,7 @@ def simulated(
     folder: Path,
     phases: Sequence[PhaseOf] | None = None,
     physics: Physics = EIGHT_B,
-    sight: Sight = Sight(),
+    sight: Sight = EVERYTHING,
     *,
     seed: int = 1,
 ) -> Simulated:
@@ -190,7 +191,9 @@ def simulated(
 
 def _record(path: Path, story: Run, sight: Sight) -> None:
     end = later(story.end, AFTER_SECONDS)
-    with recorded(path, _settings(), gpus(1, method="simulated", model="SIMULATED"), story.begin) as pipeline:
+    with recorded(
+        path, _settings(), [replace(gpus(1)[0], method="simulated", model="SIMULATED")], story.begin
+    ) as pipeline:
         tell(pipeline, counters(story, until=end), hear(events(story, sight)), begin=story.begin, end=end)
 
 
