@@ -156,6 +156,7 @@ class BatchingServer:
         folder.mkdir(parents=True, exist_ok=True)
         log, ready = folder / "requests.jsonl", folder / "ready.json"
         log.touch()
+        began = room.now()
         self._program = Program(
             _command(build, ways, log, ready),
             folder / "server.log",
@@ -164,7 +165,8 @@ class BatchingServer:
         )
         self._program.await_ready(ready.is_file, room, build.start_seconds)
         told = json.loads(ready.read_text(encoding="utf-8"))
-        room.say(f"{self.name}: attention by {told['way']}, ready after {told['seconds']:.0f} s")
+        told["seconds"] = room.now() - began
+        room.say(f"{self.name}: attention by {told['way']}, answers after {told['seconds']:.1f} s")
         return self._served(build, told, log, self._program.pid, gave_up)
 
     def _served(self, build: Build, told: Mapping[str, Any], log: Path, pid: int, gave_up: str) -> Served:

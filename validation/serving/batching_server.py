@@ -285,7 +285,7 @@ def main(arguments: list[str] | None = None) -> int:
         _self_test(made.engine, model.config.vocab_size, bearing)
     else:
         sys.setswitchinterval(_SWITCH_SECONDS)
-        ready = {"way": made.way, "agreed": made.agreed, "failed": made.failed, "seconds": time.monotonic() - began}
+        ready = {"way": made.way, "agreed": made.agreed, "failed": made.failed}
         asyncio.run(_serve(made.engine, model.config.vocab_size, bearing, options, ready))
     with suppress(Exception):
         made.engine.stop()
