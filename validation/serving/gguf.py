@@ -6,9 +6,7 @@ One tile of random blocks, a few megabytes with a prime number of blocks, is wri
 the disk is the only limit. The format asks for tensors one after the other, so none may share another's bytes.
 
 The vocabulary is made up as well: ASCII bytes, then words of small letters, so that all output is printable and never
-held back for half a letter; two control tokens at its end. With `ignore_eos` a server never stops before it must. It is
-smaller than the models' own: llama-server samples on the CPU, one request after the other, and 64 times 128,000 words
-would leave the GPU waiting for half of each step.
+held back for half a letter; two control tokens at its end. With `ignore_eos` a server never stops before it must.
 
 Layout (GGUF, version 3, little-endian): magic, version, counts; metadata as key, type, value; then each tensor's name,
 shape, type and offset; then, aligned to 32 bytes, the tensors.
@@ -65,9 +63,9 @@ class Shape:
         return 2 * 2 * self.layers * self.kv_heads * self.head_width
 
 
-LLAMA_8B = Shape("Llama-3.1-8B with 32k words", "llama", 32, 4096, 14_336, 32, 8, 128, 32_768)
-QWEN3_8B = Shape("Qwen3-8B with 32k words", "qwen3", 36, 4096, 12_288, 32, 8, 128, 32_768, rope_base=1e6)
-LLAMA_1B = Shape("Llama-3.2-1B with 32k words", "llama", 16, 2048, 8192, 32, 8, 64, 32_768)
+LLAMA_8B = Shape("Llama-3.1-8B", "llama", 32, 4096, 14_336, 32, 8, 128, 128_256)
+QWEN3_8B = Shape("Qwen3-8B", "qwen3", 36, 4096, 12_288, 32, 8, 128, 151_936, rope_base=1e6)
+LLAMA_1B = Shape("Llama-3.2-1B", "llama", 16, 2048, 8192, 32, 8, 64, 128_256)
 SMALL = Shape("small (100M)", "llama", 12, 768, 2048, 12, 4, 64, 16_384)
 LITTLE = Shape("little (22M)", "llama", 6, 512, 1408, 8, 4, 64, 4096)
 TINY = Shape("tiny", "llama", 2, 128, 256, 4, 2, 32, 1024, context=8192)

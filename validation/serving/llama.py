@@ -49,7 +49,7 @@ class LlamaServer:
     @property
     def model(self) -> str:
         """In words."""
-        return f"{self._shape.name} in {self._weights.upper()}, random weights"
+        return f"{self._shape.name} in {self._weights.upper()} with {self._shape.tokens:,} words, random weights"
 
     def unable(self, machine: MachineFacts) -> str:
         """Whether there is a llama-server and a GPU that is seen shows only when it is started."""
