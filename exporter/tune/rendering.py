@@ -6,13 +6,13 @@ from math import expm1
 from typing import Any
 
 from exporter.tune.knob import KnobName, Unit
-from exporter.tune.objective import Objective
+from exporter.tune.objective import Measure, Objective
 from exporter.tune.search import Search, Standing
 from exporter.tune.trial import Trial
 from exporter.tune.verdict import Verdict
 
 _BAR = 40
-_HEADS = ("trial", "setting", "J/token", "+-", "latency", "tokens/s", "drawn", "requests", "")
+_LATENCY: Mapping[Measure, str] = {"pace": "s/token", "duration": "duration", "ttft": "TTFT"}
 _WIDTHS = (5, 10, 10, 7, 10, 9, 8, 9, 0)
 
 
@@ -59,11 +59,12 @@ class Plan:
         return {**asdict(self), "objective": str(self.objective)}
 
 
-def table(trials: Sequence[Trial], unit: Unit) -> Iterator[str]:
+def table(trials: Sequence[Trial], search: Search) -> Iterator[str]:
     """A line a trial, in the order of time."""
-    yield _row(_HEADS)
+    latency = _LATENCY[search.objective.measure]
+    yield _row(("trial", "setting", "J/token", "+-", latency, "tokens/s", "drawn", "requests", ""))
     for number, one in enumerate(trials, start=1):
-        yield row(number, one, unit)
+        yield row(number, one, search.unit)
 
 
 def row(number: int, one: Trial, unit: Unit) -> str:

@@ -38,7 +38,7 @@ _CURIOUS = 0.0015
 _DEAR = 0.05
 """So much above the best, a token is dear enough to go no lower."""
 
-_LIKELY, _HOPELESS = 0.75, 0.1
+_LIKELY, _HOPELESS = 0.75, 0.25
 _OFTEN = 2
 """So many times a setting is tried out of curiosity."""
 

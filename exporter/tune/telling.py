@@ -28,7 +28,7 @@ def baseline(outcome: Outcome, least_requests: int, out: TextIO, *, json: bool) 
     if json:
         _print_json(rendering.document(outcome.plan, outcome.trials, None, outcome.methods), outcome, (), out)
         return int(few)
-    print(*rendering.table(outcome.trials, outcome.search.unit), sep="\n", file=out)
+    print(*rendering.table(outcome.trials, outcome.search), sep="\n", file=out)
     print(*_energy(outcome), *outcome.cautions, _next_step(outcome, least_requests), sep="\n", file=out)
     return int(few)
 
@@ -46,7 +46,7 @@ def all_of(outcome: Outcome, verdict: Verdict, undo: Sequence[str], out: TextIO,
         _print_json(rendering.document(outcome.plan, outcome.trials, verdict, outcome.methods), outcome, undo, out)
         return
     drawn = rendering.curve(outcome.search, outcome.trials)
-    print(*rendering.table(outcome.trials, outcome.search.unit), "", *drawn, "", sep="\n", file=out)
+    print(*rendering.table(outcome.trials, outcome.search), "", *drawn, "", sep="\n", file=out)
     print(f"{verdict.kind}: {verdict.text}", file=out)
     print(*(f"  {line}" for line in (*_energy(outcome), *verdict.cautions, *outcome.cautions)), sep="\n", file=out)
     if undo:

@@ -117,9 +117,9 @@ def _no_gain(search: Search, trials: Sequence[Trial], saving: Share) -> str:
     if tried == 1 and len(search.settings) > 1:
         return "Only the default was measured: nothing was compared."
     if saving.value < WORTHWHILE:
-        text = f"No gain: of {tried} settings none saves {100 * WORTHWHILE:g} % or more within the objective"
+        text = f"Of {tried} settings none saves {100 * WORTHWHILE:g} % or more within the objective"
     else:
-        text = f"No gain that is certain: the best of {tried} settings saves {saving}, which may be nothing"
+        text = f"The best of {tried} settings saves {saving}, which may be nothing"
     return f"{text}. Stay at {_named(search, search.default)}.{_unbound(search, trials)}"
 
 
