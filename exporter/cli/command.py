@@ -1,9 +1,13 @@
 """What a command is to the command line."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
+
+Action = tuple[str, str, ModuleType]
+"""Its name, what it does, and the module that declares its arguments (`add_arguments`) and does it (`run`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +32,21 @@ class Command:
         parser.set_defaults(command=self)
         if whole:
             self.add_arguments(parser)
+
+
+def with_actions(name: str, text: str, actions: Callable[[], Sequence[Action]]) -> Command:
+    """A command that is several. `actions` is called, and may import, only when the command was typed."""
+
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        parsers = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
+        for called, what, module in actions():
+            action = parsers.add_parser(called, help=what, description=what[0].upper() + what[1:] + ".")
+            action.set_defaults(action=module.run)
+            module.add_arguments(action)
+
+    return Command(name, text, add_arguments, _run_action)
+
+
+def _run_action(options: argparse.Namespace) -> int:
+    code: int = options.action(options)
+    return code

@@ -19,7 +19,19 @@ from exporter.domain.snapshot import (
     SourceView,
 )
 from exporter.server.comparison import comparison
-from exporter.server.pieces import NOTHING, code, how_known, key, legend, named, or_nothing, section, strong, table
+from exporter.server.pieces import (
+    NOTHING,
+    code,
+    document,
+    how_known,
+    key,
+    legend,
+    named,
+    or_nothing,
+    section,
+    strong,
+    table,
+)
 from exporter.server.quantities import count, joules, seconds, watts
 from exporter.server.style import STYLE
 from exporter.server.warnings import is_simulated, warnings
@@ -55,24 +67,7 @@ def landing_page(published: Published) -> str:
             section("Logs", _logs(health.logs)),
         ]
     )
-    return _DOCUMENT.format(title=_title(snapshot), style=STYLE, body=body)
-
-
-_DOCUMENT = """\
-<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-{body}
-</body>
-</html>
-"""
+    return document(_title(snapshot), STYLE, body)
 
 
 def _title(snapshot: Snapshot) -> str:

@@ -6,6 +6,28 @@ from html import escape
 NOTHING = "\N{EN DASH}"
 
 
+_DOCUMENT = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">{head}
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+{body}
+</body>
+</html>
+"""
+
+
+def document(title: str, style: str, body: str, *, head: str = "") -> str:
+    """A whole page. `title` is text; `style` is CSS, `body` and `head` are HTML."""
+    return _DOCUMENT.format(title=escape(title), style=style, body=body, head=head)
+
+
 def section(title: str, *html: str) -> str:
     """A part of the page under its heading."""
     return f"<section><h2>{title}</h2>{''.join(html)}</section>"

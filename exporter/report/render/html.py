@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from exporter.report.render.asides import Parted, parted
-from exporter.report.render.document import Bar, Caution, Cell, Column, Document, Loud, Section, Table
+from exporter.report.render.document import Bar, Cell, Column, Document, Loud, Section, Table
 from exporter.report.render.style import STYLE
-from exporter.server.pieces import key, legend
+from exporter.server.pieces import document as page
+from exporter.server.pieces import key, legend, warning
 
 _BAR_WIDTH = 1000.0
 _BAR_HEIGHT = 28
@@ -20,36 +21,17 @@ def render(document: Document) -> str:
             f"<header><h1>{escape(document.title)}</h1>",
             *(f"<p>{escape(text)}</p>" for text in document.about),
             "</header>",
-            *map(_warned, document.cautions),
+            *(warning(one.loud, one.text) for one in document.cautions),
             *map(_section, document.sections),
             "<footer>",
             *(f"<p>{escape(text)}</p>" for text in document.notices),
             "</footer>",
         ]
     )
-    return _PAGE.format(title=escape(document.title), style=STYLE, body=body)
+    return page(document.title, STYLE, body, head=_POLICY)
 
 
-_PAGE = """\
-<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-{body}
-</body>
-</html>
-"""
-
-
-def _warned(caution: Caution) -> str:
-    return f'<p class="warning"><strong>{escape(caution.loud)}</strong> {escape(caution.text)}</p>'
+_POLICY = "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
 
 
 def _section(section: Section) -> str:
