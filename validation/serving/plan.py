@@ -163,6 +163,10 @@ class Sizing:
         """Requests that are almost only answer."""
         return self.lasting("decode", 32, seconds, at_once)
 
+    def some(self) -> int:
+        """Requests at once, of which there may be many: half of what the server bears, 16 at most."""
+        return min(max(self.bearing.concurrency // 2, 2), self.bearing.concurrency, 16)
+
     def stepped(self, name: str, kind: PhaseKind, steps: Sequence[Together]) -> PhasePlan:
         """A phase of requests or batches one after the other."""
         seconds = sum(self.pace.seconds(step.kind, step.size) + step.pause_seconds for step in steps)
@@ -240,7 +244,7 @@ def _identical(sizing: Sizing, grain: Grain, _: Random) -> Iterator[PhasePlan]:
 
 
 def _mix(sizing: Sizing, grain: Grain, _: Random) -> Iterator[PhasePlan]:
-    size = max(min(16, sizing.bearing.concurrency // 2), 2)
+    size = sizing.some()
     each = grain.window_seconds / 2.5
     long, short = sizing.long_prompt(each, size), sizing.long_answer(each, size)
     for number, share in enumerate(_SHARES[: grain.windows]):
@@ -251,13 +255,19 @@ def _mix(sizing: Sizing, grain: Grain, _: Random) -> Iterator[PhasePlan]:
 
 def _ramp(sizing: Sizing, grain: Grain, _: Random) -> Iterator[PhasePlan]:
     for level in (one for one in _LEVELS if one <= sizing.bearing.concurrency):
-        kind = replace(sizing.lasting(f"c{level}", 64, grain.level_seconds / 4.0, level), spread=2.0)
+        kind = sizing.lasting(f"c{level}", 64, grain.level_seconds / 4.0, level)
+        kind = replace(
+            kind,
+            prompt_tokens=min(kind.prompt_tokens, sizing.bearing.prompt_tokens // 2),
+            output_tokens=min(kind.output_tokens, sizing.bearing.output_tokens // 2),
+            spread=2.0,
+        )
         stream = Stream((kind,), level, grain.level_seconds, grain.pause_seconds)
         yield sizing.streamed(f"ramp-{level}", "ramp", stream)
 
 
 def _extremes(sizing: Sizing, grain: Grain, _: Random) -> Iterator[PhasePlan]:
-    size = max(min(16, sizing.bearing.concurrency // 2), 1)
+    size = sizing.some()
     each = grain.heavy_seconds / 4.0
     kinds: tuple[tuple[PhaseKind, Class], ...] = (
         ("prefill", sizing.long_prompt(each, size)),
