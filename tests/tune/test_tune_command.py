@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.web import wait_until
 from tests.fakes.nvml import NO_PERMISSION, FakeNvml, Fault
 from tests.fakes.serving import DECODE_HEAVY, PREFILL_HEAVY
 from tests.tune.plant_server import hurried, plant_serving
@@ -28,7 +30,7 @@ def tune(
 @pytest.mark.e2e
 def test_apply_finds_the_optimum_and_puts_everything_back(fake_library: Path, tmp_path: Path) -> None:
     with plant_serving(fake_library, tmp_path, PREFILL_HEAVY) as (url, fake, _):
-        done = tune(url, fake, "--apply", "--knob", "power_limit", "--trials", "10", "--json")
+        done = tune(url, fake, "--apply", "--knob", "power_limit", "--trials", "9", "--json")
         assert done.returncode == 0, done.stderr
         assert fake.power_limit(0) == 700.0
     told: dict[str, Any] = json.loads(done.stdout)
@@ -36,7 +38,7 @@ def test_apply_finds_the_optimum_and_puts_everything_back(fake_library: Path, tm
     verdict, settings = told["verdict"], told["plan"]["settings"]
     assert verdict["kind"] == "recommend", verdict
     assert abs(settings.index(verdict["setting"]) - settings.index(best)) <= 1
-    assert len(told["trials"]) <= 10
+    assert len(told["trials"]) <= 9
     assert {one["setting"] for one in told["trials"]} >= {700, verdict["setting"]}
     assert told["energy"] == ["measured"]
     assert told["undo"] == []
@@ -52,6 +54,34 @@ def test_keep_leaves_the_recommendation_and_says_how_to_undo_it(fake_library: Pa
     assert clocks[1] < 1980
     assert f"recommend: {clocks[1]:.0f} MHz instead of 1980 MHz (the default) saves" in done.stdout
     assert "is set and stays. To undo it:\n  nvidia-smi -i GPU-11111111-2222-3333-4444-555555555555 -rgc" in done.stdout
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_in_the_middle_of_a_trial_puts_everything_back(
+    fake_library: Path, tmp_path: Path, number: int, code: int
+) -> None:
+    with plant_serving(fake_library, tmp_path, PREFILL_HEAVY) as (url, fake, _):
+        command = [
+            sys.executable,
+            "-m",
+            "exporter",
+            "tune",
+            "--exporter",
+            url,
+            *QUICK,
+            "--apply",
+            "--knob",
+            "power_limit",
+        ]
+        environment = {**os.environ, **fake.environment()}
+        with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+            wait_until(lambda: fake.power_limit(0) != 700.0, 30.0, "a lower limit is tried")
+            process.send_signal(number)
+            _, errors = process.communicate(timeout=30.0)
+        assert process.returncode == code
+        assert errors.decode() == "stopped: everything was put back\n"
+        assert fake.power_limit(0) == 700.0
 
 
 @pytest.mark.e2e
