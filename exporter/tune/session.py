@@ -210,7 +210,7 @@ class _Tuning:
 
 @contextmanager
 def _opened(name: KnobName, uuids: Sequence[str]) -> Iterator[tuple[Knob, Sequence[str], str]]:
-    """Knobs that nobody turns, what is to be known of them, and whether one may."""
+    """Knobs that nobody turns, what is to be known of them, and whether one may, as far as that shows untried."""
     with ExitStack() as opened:
         knobs = []
         for uuid in uuids:
@@ -224,14 +224,9 @@ def _permission(knobs: Sequence[nvml.PowerLimit | nvml.LockedClocks]) -> str:
         holder = lock.holder(knob.uuid)
         if holder is not None:
             return f"no: process {holder} tunes {knob.device} now"
-        try:
-            knob.check()
-        except KnobError as error:
-            return f"no: {error}"
-    if knobs[0].name == "power_limit":
-        return "yes: the limit that is there could be set again"
-    rooted = "this is root" if os.geteuid() == 0 else "this is not root, which it takes"
-    return f"only a trial shows whether clocks may be locked; {rooted}"
+    if os.geteuid() != 0:
+        return "no: it takes root, which this is not (sudo)"
+    return "this is root; only a trial shows whether the driver lets it, which in a container takes SYS_ADMIN, too"
 
 
 def _search(options: Options, knob: Knob) -> Search:
@@ -246,13 +241,23 @@ def _keep(options: Options, uuids: Sequence[str], verdict: Verdict) -> Sequence[
     """Set what is recommended, for good; how to undo it, a command each."""
     if not options.keep or verdict.setting is None:
         return ()
-    commands = []
+    undo: list[str] = []
     for uuid in uuids:
-        with lock.locked(uuid, uuid):
-            knob = nvml.open_knob(options.knob, uuid)
-            try:
-                commands.append(knob.undo.command)
-                knob.set(verdict.setting)
-            finally:
-                knob.close()
-    return commands
+        try:
+            undo.append(_kept(options.knob, uuid, verdict.setting))
+        except TuneError as error:
+            already = f" (set already, and undone by: {'; '.join(undo)})" if undo else ""
+            raise TuneError(f"{error}{already}") from error
+    return undo
+
+
+def _kept(name: KnobName, uuid: str, setting: int) -> str:
+    """Set for good; the command that undoes it."""
+    with lock.locked(uuid, uuid):
+        knob = nvml.open_knob(name, uuid)
+        try:
+            command = knob.undo.command
+            knob.set(setting)
+        finally:
+            knob.close()
+    return command

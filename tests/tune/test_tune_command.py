@@ -85,9 +85,10 @@ def test_a_signal_in_the_middle_of_a_trial_puts_everything_back(
 
 
 @pytest.mark.e2e
-def test_a_dry_run_measures_the_default_and_changes_nothing(fake_library: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("knob", ["clocks", "power_limit"])
+def test_a_dry_run_measures_the_default_and_changes_nothing(fake_library: Path, tmp_path: Path, knob: str) -> None:
     with plant_serving(fake_library, tmp_path, PREFILL_HEAVY) as (url, fake, _):
-        done = tune(url, fake, "--knob", "clocks")
+        done = tune(url, fake, "--knob", knob)
         assert done.returncode == 0, done.stderr
         assert fake.set_calls() == []
     assert done.stdout.startswith("dry run: nothing is changed\n")
@@ -101,12 +102,9 @@ def test_without_the_right_to_set_anything_nothing_is_tried(fake_library: Path, 
     with plant_serving(fake_library, tmp_path, PREFILL_HEAVY) as (url, fake, _):
         fake.break_down(Fault("set_error", value=NO_PERMISSION))
         refused = tune(url, fake, "--apply", "--knob", "power_limit")
-        told = tune(url, fake, "--knob", "power_limit")
     assert refused.returncode == 1
     assert "root" in refused.stderr
     assert len(refused.stderr.splitlines()) == 1
-    assert told.returncode == 0
-    assert "permission  no: " in told.stdout
 
 
 @pytest.mark.e2e
