@@ -219,6 +219,7 @@ def _apart(one: Dissection, alike: Sequence[Dissection]) -> str:
         "heads ": [other.shape.get("heads") for other in alike],
         "width ": [other.shape.get("hidden_size") for other in alike],
         "on ": [other.device.model or other.device.name for other in alike],
+        "launch ": [other.launch for other in alike],
     }
     here = alike.index(one)
     return ", ".join(f"{mark}{values[here]}".strip() for mark, values in facts.items() if len(set(values)) > 1)
