@@ -29,7 +29,7 @@ def test_with_time_enough_nothing_is_left_out() -> None:
 
 
 def test_where_time_is_short_the_last_parts_are_left_out_and_named() -> None:
-    load = plan(45.0, H200)
+    load = plan(30.0, H200)
     assert load.phases[0].kind == "isolated"
     assert "extremes" in load.left_out
     assert not {phase.kind for phase in load.phases} & {"prefill", "decode"}
@@ -44,7 +44,7 @@ def test_however_short_the_time_something_runs_alone() -> None:
 def test_what_runs_alone_lasts_several_periods_of_a_sensor() -> None:
     phases = [phase for phase in plan(150.0, H200).phases if phase.kind == "isolated"]
     alone = [step.kind for phase in phases for step in phase.steps if isinstance(step, Together)]
-    assert min(H200.pace.seconds(kind) for kind in alone) > 1.0
+    assert min(H200.pace.seconds(kind) for kind in alone) > 0.9
     assert len({kind.prompt_tokens for kind in alone}) > 2
 
 

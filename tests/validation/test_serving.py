@@ -28,7 +28,7 @@ from validation.serving.run import (
     ServingRun,
 )
 from validation.serving.servers import llama
-from validation.serving.stage import RUNS, ServingStage, run_checks
+from validation.serving.stage import RUNS, ServingStage, run_checks, share_of
 from validation.stage import Room
 
 FAKE = Options(fake=True)
@@ -107,6 +107,15 @@ def test_without_a_gpu_nothing_is_tried() -> None:
     assert ServingStage(Options()).unable(nothing)
     assert llama(Options()).unable(nothing)
     assert not llama(Options()).unable(MACHINE)
+
+
+def test_servers_after_the_second_are_given_less_and_all_of_it_is_given() -> None:
+    left, given = 270.0, []
+    for number in range(3):
+        given.append(left * share_of(number, 3))
+        left -= given[-1]
+    assert given == pytest.approx([100.0, 100.0, 70.0])
+    assert left == pytest.approx(0.0)
 
 
 TRUTH = ClientTruth("isolated-i0-0", "isolated", "i0", 10.125, 12.5, 10.25, 32, 64, 64, "ok")

@@ -25,7 +25,6 @@ SHORTEST_TOKENS = 8
 """An answer has at least so many: fewer do not look like decoding."""
 
 _AGAIN = "-again"
-_LEVELS = (1, 2, 4, 8, 16, 32, 64)
 _SHARES = (0.5, 0.1, 0.9, 0.3, 0.7, 0.0, 1.0, 0.6)
 """Of the requests of a window, those with long prompts."""
 
@@ -121,21 +120,23 @@ class Grain:
 
     Attributes:
         request_seconds: an isolated request, a batch. isolated: how many. repeats: of each size of batch: 1 or 2.
-        window_seconds, windows: of a mix. level_seconds: of a ramp. heavy_seconds: of the two extremes.
+        window_seconds, windows: of a mix. level_seconds, levels: of a ramp. heavy_seconds: of the two extremes.
         pause_seconds: between two things.
     """
 
-    request_seconds: float = 2.5
+    request_seconds: float = 2.0
     isolated: int = 8
     repeats: int = 2
-    window_seconds: float = 4.0
-    windows: int = 8
-    level_seconds: float = 5.0
-    heavy_seconds: float = 6.0
-    pause_seconds: float = 1.0
+    window_seconds: float = 3.0
+    windows: int = 6
+    level_seconds: float = 3.0
+    levels: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
+    heavy_seconds: float = 4.0
+    pause_seconds: float = 0.7
 
 
-LONG, SHORT = Grain(), Grain(1.0, 4, 1, 1.2, 3, 1.0, 1.0, 0.3)
+LONG = Grain()
+SHORT = Grain(1.0, 4, 1, 1.2, 3, 1.0, (1, 2, 4, 8), 1.0, 0.3)
 """For a real device; for showing that it runs."""
 
 
@@ -210,10 +211,11 @@ def _scaled(grain: Grain, scale: float) -> Grain:
     return replace(
         grain,
         isolated=max(round(grain.isolated * scale), 2),
-        repeats=max(round(grain.repeats * scale), 1),
+        repeats=min(max(round(grain.repeats * scale), 1), 2),
         windows=max(round(grain.windows * scale), 3),
         window_seconds=grain.window_seconds * scale,
         level_seconds=grain.level_seconds * scale,
+        levels=grain.levels if scale > _ALL_LEVELS else grain.levels[::2],
         heavy_seconds=grain.heavy_seconds * scale,
     )
 
@@ -254,7 +256,7 @@ def _mix(sizing: Sizing, grain: Grain, _: Random) -> Iterator[PhasePlan]:
 
 
 def _ramp(sizing: Sizing, grain: Grain, _: Random) -> Iterator[PhasePlan]:
-    for level in (one for one in _LEVELS if one <= sizing.bearing.concurrency):
+    for level in (one for one in grain.levels if one <= sizing.bearing.concurrency):
         kind = sizing.lasting(f"c{level}", 64, grain.level_seconds / 4.0, level)
         kind = replace(
             kind,
@@ -285,4 +287,6 @@ _PARTS: dict[str, _Part] = {
     "ramp": _ramp,
     "extremes": _extremes,
 }
-_SCALES = (1.5, 1.25, 1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
+_ALL_LEVELS = 0.75
+"""Below this scale every other level of the ramp is left out."""
+_SCALES = (2.0, 1.5, 1.25, 1.0, 0.9, 0.8, 0.7, 0.6, 0.5)

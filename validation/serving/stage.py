@@ -25,6 +25,7 @@ from validation.stage import Room
 RUNS = "serving-runs.json.gz"
 _PLANNED = 0.88
 """Of the time for the load: a pace is a guess."""
+_LATER_WEIGHT = 0.7
 _LEAST_SECONDS = 15.0
 """For a server: with less none is started."""
 
@@ -69,12 +70,12 @@ class ServingStage:
         return "" if machine.gpu else "no NVIDIA GPU"
 
     def run(self, room: Room) -> StageResult:
-        """One server after the other, in equal shares of the time; then judge."""
+        """One server after the other, each with its share of the time; then judge."""
         chosen = servers(self._options) if self._chosen is None else self._chosen
         found = _Findings()
         until = room.deadline - self._terms.judging
         for number, server in enumerate(chosen):
-            seconds = (until - room.now()) / (len(chosen) - number)
+            seconds = (until - room.now()) * share_of(number, len(chosen))
             why = server.unable(room.machine) or ("" if seconds >= _LEAST_SECONDS else "no time is left")
             if why:
                 found.undone.append(f"{server.name}: {why}")
@@ -143,6 +144,12 @@ class ServingStage:
             files=files,
         )
         return mine if judged is None else _joined(mine, judged)
+
+
+def share_of(number: int, servers: int) -> float:
+    """Of the time that is left, for this one of so many servers: those after the second are given less."""
+    weights = [1.0 if one < 2 else _LATER_WEIGHT for one in range(number, servers)]
+    return weights[0] / sum(weights)
 
 
 def run_checks(run: ServingRun) -> Iterator[Check]:
