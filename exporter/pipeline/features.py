@@ -12,7 +12,7 @@ from exporter.attribution.policy import step_rate
 from exporter.ledger.claims import Claims, Floats
 from exporter.ledger.spread import Runs, integrals
 from exporter.pipeline.learning import scene
-from exporter.pipeline.requests import Finished
+from exporter.pipeline.waiting import Finished
 from exporter.proxy.proxy import Features
 
 _MOST_COMPANY = 0.01

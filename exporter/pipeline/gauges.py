@@ -24,7 +24,8 @@ import numpy as np
 from exporter.domain.gauges import Gauge
 from exporter.ledger.claims import Floats
 from exporter.ledger.company import Company
-from exporter.pipeline.requests import Finished, Requests
+from exporter.pipeline.requests import Requests
+from exporter.pipeline.waiting import Finished
 
 _NEAR_SECONDS = 0.5
 """A server's gauge may lag its batch by some engine steps."""

@@ -12,7 +12,7 @@ from exporter.ledger.claims import Floats, Life
 from exporter.ledger.ledger import Group, Ledger
 from exporter.ledger.slices import PRESENCE
 from exporter.pipeline.features import alone, busy_joules, observe, overlap
-from exporter.pipeline.requests import Finished
+from exporter.pipeline.waiting import Finished
 from exporter.proxy.proxy import Features
 
 LEAST_PERIODS = 10.0

@@ -26,8 +26,8 @@ from exporter.pipeline.booking import Bookings
 from exporter.pipeline.features import sharing
 from exporter.pipeline.learning import others
 from exporter.pipeline.observing import Observer
-from exporter.pipeline.requests import Finished
 from exporter.pipeline.student import Settled, Student
+from exporter.pipeline.waiting import Finished
 from exporter.proxy.calibration.calibration import Calibration
 from exporter.proxy.calibration.calibrator import Terms
 from exporter.proxy.proxies import PROXIES

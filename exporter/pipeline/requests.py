@@ -34,6 +34,7 @@ from exporter.domain.units import Instant
 from exporter.ledger.claims import Life
 from exporter.pipeline.remembered import Remembered
 from exporter.pipeline.usual import LEAST_SILENCE_SECONDS, SILENCE_FACTOR, Usual
+from exporter.pipeline.waiting import Finished, Waiting
 
 _FARTHEST_HORIZONS = 4.0
 """Old news tells of nothing further ahead of what has settled than this: a wrong stamp must not claim years."""
@@ -58,24 +59,6 @@ class Running:
     accrued_tokens: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """A request whose life is known and waits for the watermark.
-
-    Attributes:
-        news: all that was heard of it. life: what remains to be settled of it.
-        accrued: joules by device it was given before.
-        late: its time had settled when it was heard of.
-        ghost: nobody knows whose it was; its energy is unattributed.
-    """
-
-    news: Completed
-    life: Life
-    late: bool = False
-    ghost: bool = False
-    accrued: dict[str, float] = field(default_factory=dict)
-
-
 class Requests:
     """All requests of one server that are not settled yet.
 
@@ -87,7 +70,6 @@ class Requests:
 
     def __init__(self, *, horizon_seconds: float, since: float) -> None:
         self.running: dict[str, Running] = {}
-        self.finished: list[Finished] = []
         self.usual = Usual()
         self.closings: dict[Closing, int] = {}
         self.counted: dict[Outcome, int] = {}
@@ -101,6 +83,7 @@ class Requests:
         self._remembered = Remembered()
         self._given_up: OrderedDict[str, Running] = OrderedDict()
         self._fresh: list[Finished] = []
+        self._waiting = Waiting()
 
     # --- news ------------------------------------------------------------------------------------------------------
 
@@ -242,25 +225,20 @@ class Requests:
     def fresh(self) -> list[Finished]:
         """Requests finished since this was last asked; they are to be registered now, and wait to settle."""
         fresh, self._fresh = self._fresh, []
-        self.finished.extend(fresh)
+        self._waiting.add(fresh)
         return fresh
 
     def due(self, until: float) -> list[Finished]:
         """Requests that ended before `until`: they are to settle now."""
-        due: list[Finished] = []
-        waiting: list[Finished] = []
-        for one in self.finished:
-            (due if one.life.end <= until else waiting).append(one)
-        self.finished = waiting
-        return due
+        return self._waiting.due(until)
 
     def unsettled(self) -> list[Finished]:
         """Requests whose end is known and that have not settled."""
-        return [*self.finished, *self._fresh]
+        return [*self._waiting.finished, *self._fresh]
 
     def waiting_since(self) -> float:
         """When the first of those that have ended and wait to settle began; infinite where there is none."""
-        return min([one.life.start for one in self.finished], default=inf)
+        return self._waiting.since()
 
     def complete_until(self, until: float) -> float:
         """Everything that ran before this instant is known with its end and its tokens."""
@@ -303,8 +281,8 @@ class Requests:
         """What must survive a restart, as JSON values."""
         return {
             "running": [_saved(running) for running in self.running.values()],
-            "finished": [_saved(finished) for finished in (*self.finished, *self._fresh)],
-            "registered": len(self.finished),
+            "finished": [_saved(finished) for finished in self.unsettled()],
+            "registered": len(self._waiting.finished),
             "remembered": self._remembered.latest(),
             "closings": self.closings,
             "counted": self.counted,
@@ -324,7 +302,7 @@ class Requests:
             for saved in snapshot["finished"]
         ]
         registered = snapshot["registered"]
-        self.finished, self._fresh = finished[:registered], finished[registered:]
+        self._waiting, self._fresh = Waiting(finished[:registered]), finished[registered:]
         self._remembered.restore(snapshot["remembered"])
         self.closings, self.counted = dict(snapshot["closings"]), dict(snapshot["counted"])
         self.duplicates, self.orphans, self.ripe = snapshot["duplicates"], snapshot["orphans"], snapshot["ripe"]

@@ -11,7 +11,8 @@ from exporter.ledger.claims import Claims, Life
 from exporter.ledger.ledger import Group, Ledger
 from exporter.ledger.slices import Reserved
 from exporter.pipeline.observing import Observer
-from exporter.pipeline.requests import Finished, Requests, Running
+from exporter.pipeline.requests import Requests, Running
+from exporter.pipeline.waiting import Finished
 from exporter.proxy.proxy import Features
 
 Floats = NDArray[np.float64]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from exporter.domain.settings import PolicyName, ProxyName
 from exporter.ledger.claims import Claims, Floats
 from exporter.pipeline.booking import Bookings
-from exporter.pipeline.requests import Finished
+from exporter.pipeline.waiting import Finished
 from exporter.proxy.calibration.calibrator import Calibrator
 from exporter.proxy.calibration.latency import LatencyProfile
 from exporter.proxy.proxy import Features

@@ -8,7 +8,7 @@ from exporter.domain.units import Instant
 from exporter.ledger.claims import Claims, Life
 from exporter.ledger.slices import DECODE, PRESENCE, Slices
 from exporter.pipeline.features import alone, busy_joules, observe
-from exporter.pipeline.requests import Finished
+from exporter.pipeline.waiting import Finished
 
 SLICE = 0.1
 SLICES = 400

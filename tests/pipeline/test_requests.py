@@ -6,7 +6,8 @@ import pytest
 
 from exporter.domain.events import Completed, Counted, Ended, FirstToken, ServerRestarted, Started
 from exporter.domain.units import Instant
-from exporter.pipeline.requests import Finished, Requests
+from exporter.pipeline.requests import Requests
+from exporter.pipeline.waiting import Finished
 
 HORIZON = 900.0
 
@@ -300,6 +301,6 @@ def test_nothing_is_forgotten_across_a_restart() -> None:
     after.restore(json.loads(json.dumps(before.snapshot())))
     assert after.snapshot() == before.snapshot()
     assert after.running == before.running
-    assert (after.fresh(), after.finished) == (before.fresh(), before.finished)
+    assert (after.fresh(), after.unsettled()) == (before.fresh(), before.unsettled())
     complete(after, "registered", 10.0, 30.0)
     assert after.duplicates == before.duplicates + 1
