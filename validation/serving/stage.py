@@ -15,7 +15,7 @@ from validation.options import Options
 from validation.results import Check, Figure, MachineFacts, StageResult
 from validation.schedule import last_lines
 from validation.serving import keeping, plan
-from validation.serving.load import Told, loading, warmed_up
+from validation.serving.load import Load, Told, loading, warmed_up
 from validation.serving.metering import SETTLE_SECONDS, Metering
 from validation.serving.programs import ProgramError
 from validation.serving.run import Books, ClientTruth, Judge, Served, ServerFailedError, ServerUnderTest, ServingRun
@@ -81,8 +81,7 @@ class ServingStage:
                 found.undone.append(f"{server.name}: {why}")
                 continue
             self._one(server, replace(room, deadline=room.now() + seconds), found)
-        files = _kept(found.runs, room)
-        return self._told(found, files, _judged(found.runs, room) if found.runs else None)
+        return self._told(found, _judged(found.runs, room) if found.runs else None)
 
     def _one(self, server: ServerUnderTest, room: Room, found: _Findings) -> None:
         """One server; what goes wrong is its own business."""
@@ -90,7 +89,7 @@ class ServingStage:
             served = server.start(room)
             found.figures += served.figures
             found.checks += served.checks
-            found.runs.append(asyncio.run(self._metered(server, served, room)))
+            asyncio.run(self._metered(server, served, room, found))
         except ServerFailedError as error:
             found.undone.append(str(error))
             room.say(str(error))
@@ -103,33 +102,37 @@ class ServingStage:
         finally:
             server.stop()
 
-    async def _metered(self, server: ServerUnderTest, served: Served, room: Room) -> ServingRun:
-        """Warm up, meter, load, stop metering."""
+    async def _metered(self, server: ServerUnderTest, served: Served, room: Room, found: _Findings) -> None:
+        """Warm up, meter, load, stop metering; what came of it is kept at once, however it ends."""
         recording = room.out / f"recording-{server.name}.jsonl.gz"
         until = time.time() + room.left() - self._terms.stopping
         async with loading(served, until, server.alive) as load:
             pace = await warmed_up(load)
             room.say(f"{server.name}: {_pace_words(pace)}")
-            load.told = Told()
+            load.told, books = Told(), None
             metering = Metering(served, server.name, recording, room.scratch)
             try:
                 metering.await_ready(room)
-                await load.idle("idle-first", self._terms.first_idle)
-                seconds = until - time.time() - self._terms.last_idle
-                standard = plan.plan(_PLANNED * seconds, plan.Sizing(pace, served.bearing), self._terms.grain)
-                room.say(
-                    f"{server.name}: {len(standard.phases)} phases in about {standard.seconds:.0f} of {seconds:.0f} s"
-                )
-                load.until -= self._terms.last_idle
-                await load.run(standard, lambda text: room.say(f"{server.name}: {text}"))
-                load.until += self._terms.last_idle
-                await load.idle("idle-last", self._terms.last_idle)
+                await self._loaded(server.name, load, plan.Sizing(pace, served.bearing), room)
                 books = metering.books(time.time())
             finally:
                 stopped = metering.stop()
-        return _run(server, load.told, books, recording, stopped, self._options)
+                if load.told.requests:
+                    found.runs.append(_run(server, load.told, books, recording, stopped, self._options))
+                    keeping.write(room.out / RUNS, found.runs)
 
-    def _told(self, found: _Findings, files: tuple[str, ...], judged: StageResult | None) -> StageResult:
+    async def _loaded(self, name: str, load: Load, sizing: plan.Sizing, room: Room) -> None:
+        """Nobody there, the load, nobody there."""
+        await load.idle("idle-first", self._terms.first_idle)
+        load.until -= self._terms.last_idle
+        seconds = load.until - time.time()
+        standard = plan.plan(_PLANNED * seconds, sizing, self._terms.grain)
+        room.say(f"{name}: {len(standard.phases)} phases in about {standard.seconds:.0f} of {seconds:.0f} s")
+        await load.run(standard, lambda text: room.say(f"{name}: {text}"))
+        load.until += self._terms.last_idle
+        await load.idle("idle-last", self._terms.last_idle)
+
+    def _told(self, found: _Findings, judged: StageResult | None) -> StageResult:
         checks = [*found.checks, *(check for run in found.runs for check in run_checks(run))]
         figures = [*found.figures, *(figure for run in found.runs for figure in run_figures(run))]
         missing = [*found.undone, *(f"{run.name}: {one}" for run in found.runs for one in run.missing)]
@@ -141,7 +144,7 @@ class ServingStage:
             figures=tuple(figures),
             checks=tuple(checks),
             tables={"Serving: phases": tuple(row for run in found.runs for row in phase_rows(run))},
-            files=files,
+            files=_files(found.runs),
         )
         return mine if judged is None else _joined(mine, judged)
 
@@ -215,7 +218,7 @@ def _run(  # noqa: PLR0913, PLR0917 - what a run is made of
         f"{len(broken)} of {len(told.requests)} requests without a whole answer, {_first_why(broken)}": bool(broken),
         stopped: bool(stopped),
         "there is no recording": not there,
-        "the exporter did not answer at the end": books is None,
+        "the exporter was not heard at the end": books is None,
         "the server died": not server.alive(),
     }
     return ServingRun(
@@ -236,12 +239,10 @@ def _first_why(broken: Sequence[ClientTruth]) -> str:
     return f"the first: {broken[0].why}" if broken else ""
 
 
-def _kept(runs: Sequence[ServingRun], room: Room) -> tuple[str, ...]:
-    """Names of the files: the clients' truth, and the recordings."""
-    if not runs:
-        return ()
-    keeping.write(room.out / RUNS, runs)
-    return (RUNS, *(run.recording.name for run in runs if run.recording is not None))
+def _files(runs: Sequence[ServingRun]) -> tuple[str, ...]:
+    """Names of those written: the clients' truth, and the recordings."""
+    recordings = (run.recording.name for run in runs if run.recording is not None)
+    return (RUNS, *recordings) if runs else ()
 
 
 def _judged(runs: Sequence[ServingRun], room: Room) -> StageResult:
