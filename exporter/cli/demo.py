@@ -11,6 +11,7 @@ from exporter import config
 from exporter.app import exporting
 from exporter.cli.command import Command
 from exporter.cli.tape import add_limits, open_tape
+from exporter.domain.errors import UsageError
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,9 +22,26 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, metavar="FILE", help="another GGUF model")
     parser.add_argument("--record", type=Path, metavar="FILE", help="record all of it, too, for `replay`")
     add_limits(parser)
+    parser.add_argument(
+        "--recording", metavar="NAME|FILE", help="show a recorded session instead: one that is shipped, or a file"
+    )
+
+
+def _retell(options: argparse.Namespace) -> int:
+    from exporter.demo import retelling  # noqa: PLC0415 - only this needs it
+
+    for name in ("seconds", "llama_server", "model", "record"):
+        if getattr(options, name) is not None:
+            raise UsageError(f"--{name.replace('_', '-')}: with --recording nothing runs that it could change")
+    chosen = retelling.RetellingOptions(options.recording, keep=options.keep)
+    if options.listen is not None:
+        chosen = replace(chosen, listen=config.parse_address(options.listen))
+    return retelling.run(chosen)
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.recording is not None:
+        return _retell(options)
     from exporter import demo  # noqa: PLC0415 - only this command needs it
 
     logging.getLogger().setLevel(logging.WARNING)

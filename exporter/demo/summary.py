@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import nan
+from textwrap import wrap
 
 from exporter.demo.load import ClientFact
 from exporter.domain.events import Outcome
@@ -13,6 +14,25 @@ from exporter.scoreboard import scoreboard
 OUTCOMES: tuple[Outcome, ...] = ("ok", "aborted", "error")
 
 _LABEL_WIDTH = 25
+_WIDTH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """Where a result comes from that was not found here and now.
+
+    Attributes:
+        name: of the recording. origin: when, and on what. ran, energy: what it was, and how its energy came to be
+            known, in words; empty where nobody said.
+        settled: all its requests. warnings: what a reader should know, in words.
+    """
+
+    name: str
+    origin: str
+    ran: str
+    energy: str
+    settled: Sequence[SettledRequest]
+    warnings: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +44,7 @@ class Result:
         snapshot: the exporter's books. facts: what the clients saw of the same requests.
         url: where the exporter still answers, without a trailing slash; None once it has ended.
         window_seconds: length of the windows in which proxies are scored.
+        recorded: of a recording, whose clients nobody asked; None: found here and now.
     """
 
     model: str
@@ -31,6 +52,12 @@ class Result:
     facts: Sequence[ClientFact]
     url: str | None = None
     window_seconds: float = 60.0
+    recorded: Recorded | None = None
+
+    @property
+    def settled(self) -> Sequence[SettledRequest]:
+        """The requests: of a recording all, else the latest."""
+        return self.snapshot.recent if self.recorded is None else self.recorded.settled
 
 
 def summary(result: Result) -> str:
@@ -38,7 +65,7 @@ def summary(result: Result) -> str:
     snapshot = result.snapshot
     sections = (
         *(_title(result), _meters(snapshot), _requests(result), _books(snapshot)),
-        *(_proxies(snapshot, result.window_seconds), _next(result.url)),
+        *(_proxies(snapshot, result.window_seconds), _next(result)),
     )
     return "\n\n".join("\n".join(lines) for lines in sections) + "\n"
 
@@ -50,8 +77,21 @@ def imbalance(device: DeviceView) -> float:
 
 
 def _title(result: Result) -> list[str]:
-    title = f"Joules per request: {result.model}, served by llama-server on this machine's CPU"
-    return [title, "=" * len(title)]
+    recorded = result.recorded
+    how = "served by llama-server on this machine's CPU" if recorded is None else f"from recording {recorded.name}"
+    title = f"Joules per request: {result.model}, {how}"
+    return [title, "=" * len(title), *(_origin(recorded) if recorded is not None else ())]
+
+
+def _origin(recorded: Recorded) -> list[str]:
+    rows = [("recorded", recorded.origin), ("what ran", recorded.ran), ("its energy", recorded.energy)]
+    lines = [line for label, text in rows if text for line in _wrapped(label, text)]
+    return ["", *lines, *(line for one in recorded.warnings for line in _wrapped("!", one))]
+
+
+def _wrapped(label: str, text: str) -> list[str]:
+    lines = wrap(text, _WIDTH - _LABEL_WIDTH - 2)
+    return [_row(label if number == 0 else "", line) for number, line in enumerate(lines)]
 
 
 def _meters(snapshot: Snapshot) -> list[str]:
@@ -62,32 +102,38 @@ def _meter(view: DeviceView) -> list[str]:
     named = f"{view.device.name} {view.device.model}".strip()
     lines = [_row("metered by", f"{_sensor(view.device)} of {named}")]
     if view.device.method == "estimated":
-        lines.append(_row("!! ESTIMATED !!", "no power sensor can be read here; watts are a model of CPU utilisation:"))
-        lines.append(_row("", "it shows how energy finds its request, not what this machine truly draws"))
+        lines.append(_row("!! ESTIMATED !!", "no power sensor could be read; watts are a model of CPU utilisation:"))
+        lines.append(_row("", "it shows how energy finds its request, not what the machine truly draws"))
     return lines
 
 
 def _sensor(device: Device) -> str:
     if device.method == "estimated":
         return "an ESTIMATE"
+    if device.method == "simulated":
+        return "a SIMULATION"
     return "the energy counter" if device.has_counter else "the power sensor"
 
 
 def _requests(result: Result) -> list[str]:
-    settled = result.snapshot.recent
+    settled, asked = result.settled, result.recorded is None
     joules = [request.joules for request in settled]
     per_token = _ratio(
         sum(request.joules for request in settled if request.output_tokens),
         sum(request.output_tokens or 0 for request in settled),
     )
     return [
-        _row("requests", f"{_outcomes(result.snapshot)}   (clients saw {_seen(result.facts)})"),
+        _row("requests", _beside(_outcomes(result.snapshot), f"clients saw {_seen(result.facts)}", asked)),
         _row("joules per request", f"{_spread(joules)}"),
         _row("  of those that ran alone", _spread(_alone(settled))),
         _row("joules per output token", f"{per_token:.3f}"),
-        _row("output tokens", f"{_tokens(settled)}   (clients were told {_told(result.facts)})"),
-        _row("seconds per request", f"{_durations(settled)}   (clients waited {_waited(result.facts)})"),
+        _row("output tokens", _beside(str(_tokens(settled)), f"clients were told {_told(result.facts)}", asked)),
+        _row("seconds per request", _beside(_durations(settled), f"clients waited {_waited(result.facts)}", asked)),
     ]
+
+
+def _beside(found: str, clients: str, asked: bool) -> str:  # noqa: FBT001 - whether there are clients who could say
+    return f"{found}   ({clients})" if asked else found
 
 
 def _books(snapshot: Snapshot) -> list[str]:
@@ -124,9 +170,12 @@ def _proxies(snapshot: Snapshot, window_seconds: float) -> list[str]:
     ]
 
 
-def _next(url: str | None) -> list[str]:
+def _next(result: Result) -> list[str]:
+    url = result.url
     look = [("live page", f"{url}/"), ("metrics for Prometheus", f"{url}/metrics")]
-    keep = [("the live page", "llm-energy-exporter demo --keep   (stays up until Ctrl-C)")]
+    recording = f" --recording {result.recorded.name}" if result.recorded is not None else ""
+    page = "the live page" if result.recorded is None else "its page"
+    keep = [(page, f"llm-energy-exporter demo{recording} --keep   (stays up until Ctrl-C)")]
     return [
         *(_row(*pair) for pair in (look if url else keep)),
         _row("your own server", "llm-energy-exporter run --source llamacpp --log /path/to/its.log"),

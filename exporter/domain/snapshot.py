@@ -373,6 +373,7 @@ class Health:
         faults: exceptions caught by the supervisor, by stage: each one a bug.
         web: None where everybody may ask us.
         dissections: None where no result files are configured.
+        recording: what is shown was recorded, when and on what, in words; empty: it is live.
     """
 
     version: str
@@ -388,6 +389,7 @@ class Health:
     gauges: tuple[GaugeView, ...] = ()
     web: WebView | None = None
     dissections: DissectionsView | None = None
+    recording: str = ""
 
 
 @dataclass(frozen=True, slots=True)

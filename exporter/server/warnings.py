@@ -10,6 +10,7 @@ from exporter.server.quantities import count
 
 def warnings(published: Published) -> Iterator[str]:
     """All of them, the gravest first."""
+    yield from _recorded(published.health.recording)
     yield from _simulated(published.snapshot)
     yield from _estimated(published.snapshot)
     yield from _predicted(published.snapshot)
@@ -19,6 +20,11 @@ def warnings(published: Published) -> Iterator[str]:
 def is_simulated(snapshot: Snapshot) -> bool:
     """Whether any number on the page comes from a simulation."""
     return bool(_devices(snapshot, "simulated") or _servers(snapshot, "simulated"))
+
+
+def _recorded(recording: str) -> Iterator[str]:
+    if recording:
+        yield warning("A recording.", f"Nothing here is live: {recording}.")
 
 
 def _simulated(snapshot: Snapshot) -> Iterator[str]:
@@ -51,7 +57,7 @@ def _predicted(snapshot: Snapshot) -> Iterator[str]:
 
 
 def _health(published: Published) -> Iterator[str]:
-    if not published.health.sources:
+    if not published.health.sources and not published.health.recording:
         yield warning("No power source.", "Nothing is metered.")
     for source in published.health.sources:
         if not source.up:

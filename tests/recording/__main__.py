@@ -15,6 +15,7 @@ from exporter.app import exporting
 from exporter.demo import DemoOptions, demo_settings
 from exporter.demo.inference import RunningInference, find_inference, running
 from exporter.demo.load import ClientFact, generate
+from exporter.demo.shipped import shipped
 from exporter.recording.tape import Tape
 from tests.recording import CLIENT_FACTS, DEMO
 
@@ -37,6 +38,7 @@ def main(seconds: float = SECONDS) -> None:
     with running(find_inference(None, None)) as server:
         facts = asyncio.run(record(server, seconds, DEMO))
     CLIENT_FACTS.write_text("".join(json.dumps(asdict(fact)) + "\n" for fact in facts))
+    shipped()["cpu"].path.write_bytes(DEMO.read_bytes())
     print(f"{DEMO}: {DEMO.stat().st_size:,} bytes, {len(facts)} requests")
 
 
