@@ -117,6 +117,13 @@ class MonotonicClock:
         return seconds
 
 
+class PatientClock(MonotonicClock):
+    """Sleeps a thousand times as long as it is told to."""
+
+    def real(self, seconds: float) -> float:
+        return 1000.0 * seconds
+
+
 class ScriptedSource:
     """Answers one reading a read, and says when it has been read so often."""
 
@@ -178,3 +185,11 @@ class TestSampler:
         source = ScriptedSource(enough=1)
         Sampler(source, 0.05, MonotonicClock()).stop()
         assert source.closed == 1
+
+    def test_stopping_does_not_wait_for_a_read_that_is_due_much_later(self) -> None:
+        source = ScriptedSource(enough=1)
+        sampler = Sampler(source, 0.05, PatientClock())
+        sampler.start()
+        assert source.was_read_enough.wait(5.0)
+        sampler.stop()
+        assert (source.reads, source.closed) == (1, 1)
