@@ -59,7 +59,7 @@ class Terms:
     blocks: int
 
 
-REAL, FAKE = Terms(1.5, 3, 3.0, 20), Terms(0.4, 2, 2.0, 4)
+REAL, FAKE = Terms(1.5, 3, 3.0, 20), Terms(0.4, 2, 2.0, 2)
 
 
 @dataclass(slots=True)

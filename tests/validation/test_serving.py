@@ -49,7 +49,7 @@ def held(result: StageResult) -> dict[str, bool | None]:
 @pytest.mark.e2e
 def test_a_server_is_loaded_metered_and_recorded(tmp_path: Path) -> None:
     with plugged_in(tmp_path / "nvml"):
-        here = room(tmp_path, 38.0)
+        here = room(tmp_path, 33.0)
         result = ServingStage(FAKE, [llama(FAKE)]).run(here)
     assert result.ending == "done", result.why
     run = keeping.read(here.out / RUNS)[0]
