@@ -24,7 +24,7 @@ such a server cannot be told from an imitation.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from math import inf
 from typing import Any, NamedTuple
 
@@ -390,7 +390,13 @@ def _unseen_start(server: _Server, known: Task, end: Moment) -> Moment | None:
 
 
 def _saved(server: _Server) -> Mapping[str, Any]:
-    return asdict(server) | {"clock": server.clock.snapshot()}
+    tasks = {task: _columns(known) for task, known in server.tasks.items()}
+    return _columns(server) | {"clock": server.clock.snapshot(), "tasks": tasks, "slots": dict(server.slots)}
+
+
+def _columns(one: _Server | Task) -> dict[str, Any]:
+    """Its fields, as they are: `asdict` would copy each of them deeply, at every checkpoint."""
+    return {name: getattr(one, name) for name in one.__slots__}
 
 
 def _revived(saved: Mapping[str, Any]) -> _Server:
