@@ -13,7 +13,9 @@ from exporter.domain.readings import Method
 
 _CLAIMS: dict[ClaimName, str] = {
     "spread": f"Spread: the energy of every component varies by less than {SPREAD:.1%} over its trials",
-    "capture": f"Capture: the components together are more than {CAPTURE:.0%} of the whole, replayed by itself",
+    "capture": "Capture: the components together are {:.0%} to {:.0%} of the whole, replayed by itself".format(
+        *CAPTURE
+    ),
     "attention": "Attention costs more joules per FLOP than every other component",
 }
 _WARNINGS: dict[Method, str] = {
@@ -118,7 +120,7 @@ def _reading() -> str:
 
 
 def _findings(found: Sequence[Finding]) -> Iterator[str]:
-    yield "| model | case | largest CV | smallest capture | attention's J/FLOP over the others' |"
+    yield "| model | case | largest CV | capture farthest from 1 | attention's J/FLOP over the others' |"
     yield "|---|---|---|---|---|"
     for start in range(0, len(found), 3):
         spread, capture, attention = found[start : start + 3]

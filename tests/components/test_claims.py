@@ -33,21 +33,21 @@ def test_a_component_without_energy_leaves_spread_unknown() -> None:
     assert found(replace(one, components=(*one.components, nothing)), "spread").verdict == "not known"
 
 
-@pytest.mark.parametrize(("block", "verdict"), [(8.0, "holds"), (9.0, "does not hold")])
-def test_capture_is_the_smaller_of_the_two_and_says_of_what(block: float, verdict: str) -> None:
+@pytest.mark.parametrize(("block", "verdict"), [(8.0, "holds"), (9.0, "does not hold"), (6.0, "does not hold")])
+def test_capture_is_the_farther_from_all_of_the_two_and_says_of_what(block: float, verdict: str) -> None:
     captured = found(dissection(block=block), "capture")
     assert captured.verdict == verdict
     assert captured.figure == pytest.approx(7.5 / block)
-    assert captured.where == "smallest: of the block layers.0 run by itself"
+    assert captured.where == "farthest from all: of the block layers.0 run by itself"
 
 
-def test_capture_of_the_model_is_named_where_it_is_smaller() -> None:
+def test_capture_of_the_model_is_named_where_it_is_farther() -> None:
     one = dissection(block=7.6)
     whole = replace(one.components[0], gross_joules=Trials((40.0,)))
     parts = tuple(part for part in one.components if part.part_of == "model")
     captured = found(replace(one, captures=(capture(whole, parts), one.captures[1])), "capture")
     assert captured.verdict == "does not hold"
-    assert captured.where == "smallest: of the model run by itself"
+    assert captured.where == "farthest from all: of the model run by itself"
 
 
 def test_attention_that_costs_most_per_flop_holds_the_claim() -> None:

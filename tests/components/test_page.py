@@ -24,7 +24,7 @@ def test_an_estimate_is_called_one_at_the_top_and_in_every_table() -> None:
 def test_claims_are_given_with_their_figures_and_denominators() -> None:
     page = markdown([dissection(), dissection("b", attention=1.0)])
     assert "Attention costs more joules per FLOP than every other component | **does not hold** | 1 | 1 | 0 |" in page
-    assert "more than 90% of the whole, replayed by itself | **does not hold**" in page
+    assert "90% to 110% of the whole, replayed by itself | **does not hold**" in page
     assert "(of the block layers.0 run by itself): holds" in page
     assert "x 1.50 (attention (layers.0.self_attn) against lm head (lm_head)): holds" in page
     assert "x 0.50" in page
