@@ -10,7 +10,10 @@ from validation.results import Check, Figure
 
 _EXPECTED: Mapping[ClaimName, tuple[str, str]] = {
     "spread": ("CLEAR: components vary little", f"every component's CV below {SPREAD:.1%}, in every case"),
-    "capture": ("CLEAR: components sum up to the whole", "{:.0%} to {:.0%} of the whole, in every case".format(*CAPTURE)),
+    "capture": (
+        "CLEAR: components sum up to the whole",
+        "{:.0%} to {:.0%} of the whole, in every case".format(*CAPTURE),
+    ),
     "attention": ("CLEAR: attention costs the most joules per FLOP", "more than every other component, in every case"),
 }
 

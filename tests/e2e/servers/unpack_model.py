@@ -10,8 +10,8 @@ from typing import Any
 
 def main(gguf: Path, folder: Path) -> None:
     """Loads the quantised weights and saves them as plain ones, with the tokeniser and the chat template."""
-    import torch  # type: ignore[import-not-found]  # noqa: PLC0415 - only there
-    from transformers import AutoModelForCausalLM, AutoTokenizer  # type: ignore[import-not-found]  # noqa: PLC0415
+    import torch  # noqa: PLC0415 - only there
+    from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: PLC0415
 
     model: Any = AutoModelForCausalLM.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
     # transformers refuses to save what it believes to be quantised still.
