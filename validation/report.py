@@ -14,6 +14,8 @@ FAKE = (
 _PICTURES = (".png", ".svg")
 _MOST_ROWS = 60
 _ENDINGS: Mapping[str, str] = {"done": "done", "failed": "**failed**", "skipped": "skipped", "cut": "**cut short**"}
+_ORDER: Mapping[bool | None, int] = {False: 0, None: 1, True: 2}
+"""What did not hold stands first: a long table is cut."""
 _VERDICTS: Mapping[bool | None, str] = {True: "held", False: "**did not hold**", None: "not decided"}
 
 
@@ -112,7 +114,7 @@ def _stage(stage: StageResult, *, fake: bool) -> Iterator[str]:
     if stage.why:
         yield f"{_ENDINGS[stage.ending]}:\n\n```\n{stage.why}\n```\n"
     if stage.checks:
-        yield table([_checked(check) for check in stage.checks])
+        yield table([_checked(check) for check in sorted(stage.checks, key=lambda check: _ORDER[check.held])])
     if stage.figures:
         yield table([_figured(figure) for figure in stage.figures])
     for title, rows in stage.tables.items():

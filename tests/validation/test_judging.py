@@ -162,7 +162,7 @@ def test_a_joule_that_is_booked_twice_is_seen(evidence: Evidence) -> None:
         return replace(view, booked={**view.booked, "idle": Joules(view.booked["idle"] + 1.0)})
 
     found = held(conservation.judge, with_views(evidence, once_more))
-    assert found["books of gpu0 balance under steps"] is False
+    assert found["books balance under every policy"] is False
 
 
 def test_energy_that_the_counter_did_not_count_is_seen(evidence: Evidence) -> None:
@@ -180,7 +180,7 @@ def test_requests_that_got_more_than_was_booked_for_them_are_seen(evidence: Evid
             told, settled=tuple(replace(one, joules=Joules(2.0 * one.joules)) for one in told.settled)
         ),
     )
-    assert held(conservation.judge, doubled)["requests' joules are the books' under steps"] is False
+    assert held(conservation.judge, doubled)["requests' joules are the books' under every policy"] is False
 
 
 @pytest.mark.parametrize(("idle", "expected"), [(30.0, True), (31.0, False)])

@@ -33,7 +33,7 @@ def test_energy_between_two_instants_is_read_off_the_counter() -> None:
     assert metered.joules(102.0, 105.0) == pytest.approx(900.0)
     assert metered.joules(102.03, 102.04) == pytest.approx(3.0, rel=1e-6)
     assert metered.period_seconds == pytest.approx(0.1)
-    assert metered.counted("gpu0") == pytest.approx(300.0 * 9.9)
+    assert metered.counted("gpu0") == pytest.approx(300.0 * 9.8)
 
 
 def test_time_that_was_not_metered_has_no_energy() -> None:

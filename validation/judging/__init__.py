@@ -71,18 +71,15 @@ def _judge_run(
 def shown_of(evidence: Evidence, study: proxies.Study) -> plots.Shown:
     """What the picture shows of it."""
     policy = evidence.played.recorded
-    batches = [one for one in (*evidence.alone(), *evidence.batches()) if evidence.long_enough(one)]
+    stretches = sorted((*evidence.alone(), *evidence.batches()), key=lambda one: one.size)
+    batches = [one for one in stretches if evidence.long_enough(one) and one.decodes]
     return plots.Shown(
         run=evidence.run.name,
         device=", ".join(device.model or device.name for device in evidence.played.metered.devices),
         how=evidence.how,
         policy=policy,
-        given=[
-            (one.size, each.joules[policy] / each.shape[1])
-            for one in sorted(batches, key=lambda one: one.size)
-            for each in one.members
-            if each.shape[1] > each.shape[0]
-        ],
+        given=[(one.size, each.joules[policy] / each.shape[1]) for one in batches for each in one.members],
+        metered=[(one.size, (one.metered or 0.0) / sum(each.shape[1] for each in one.members)) for one in batches],
         sizes=together.sizes(evidence),
         by_load=study.hindsight,
     )

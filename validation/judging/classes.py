@@ -76,7 +76,7 @@ def judge(evidence: Evidence, found: Findings) -> None:
             given = _given(policy, windows, total.name)
             _tell(policy, total, given, found)
             if policy.startswith(evidence.played.recorded):
-                _check(policy, total, given, told, found)
+                _judge(policy, total, given, told, found)
     if not known and evidence.phases("mix"):
         why = f"{len(windows)} windows whose requests are all known: too few, or too much alike"
         found.check("classes of a mix get what they cost", "a regression on windows' totals", why, None)
@@ -88,7 +88,6 @@ def _given(policy: Variant, windows: Sequence[Stretch], name: str) -> float:
 
 def _tell(policy: Variant, total: Total, given: float, found: Findings) -> None:
     ratio = given / total.joules if total.joules > 0.0 else None
-    interval = _interval(total, given)
     found.row(
         "two classes in a mix",
         {
@@ -102,6 +101,12 @@ def _tell(policy: Variant, total: Total, given: float, found: Findings) -> None:
             "given / regression": ratio,
         },
     )
+
+
+def _judge(policy: Variant, total: Total, given: float, told: Told, found: Findings) -> None:
+    figures = f"{given:.1f} J given, {total.joules:.1f} +- {total.half:.1f} J by regression on {total.samples} windows"
+    learning = told.own_share < OWN
+    ratio, interval = given / total.joules if total.joules > 0.0 else None, _interval(total, given)
     found.figure(
         f"class_{total.name}_given_over_regression_{policy}",
         ratio,
@@ -110,11 +115,6 @@ def _tell(policy: Variant, total: Total, given: float, found: Findings) -> None:
         samples=total.samples,
         note="joules given to the class over those by regression on windows' totals; interval of 95 %",
     )
-
-
-def _check(policy: Variant, total: Total, given: float, told: Told, found: Findings) -> None:
-    figures = f"{given:.1f} J given, {total.joules:.1f} +- {total.half:.1f} J by regression on {total.samples} windows"
-    learning = told.own_share < OWN
     found.check(
         f"class {total.name} of a mix gets what it costs under {policy}",
         f"the regression's interval, and {ALLOWED:.0%} beyond it",

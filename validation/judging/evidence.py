@@ -51,6 +51,11 @@ class Stretch:
         """Whether all asked for the same and were told the same number of tokens."""
         return len({(one.shape, one.told.output_tokens) for one in self.members}) == 1
 
+    @property
+    def decodes(self) -> bool:
+        """Whether they have more output than prompt."""
+        return all(one.shape[1] > one.shape[0] for one in self.members)
+
     def joules(self, policy: Variant) -> float:
         """What they were given together."""
         return sum(one.joules[policy] for one in self.members)

@@ -84,9 +84,12 @@ class Metered:
         return max((float(np.median(gaps)) for gaps in tracks), default=0.0)
 
     def counted(self, device: str) -> float | None:
-        """Joules from the first step of a device's counter to its last; None without two steps, or after a reset."""
+        """Joules from the first step of a device's counter to its last; None without two steps, or after a reset.
+
+        What the first step itself counted was drawn before anybody listened, in part.
+        """
         one = self._heard[device]
-        return one.steps[-1][1] if one.steps and not one.resets else None
+        return one.steps[-1][1] - one.steps[0][1] if len(one.steps) > 1 and not one.resets else None
 
     def joules(self, start: float, end: float) -> float | None:
         """Between two instants, of all devices; None where one of them was not metered throughout."""

@@ -1,8 +1,9 @@
 """A recording, played through the pipeline once for each attribution policy, and what its sensors said beside it.
 
 A policy that learns begins a run of minutes without knowing anything, and so do proxies. So the recorded policy is
-played a second time with what it and the proxies had learned when the recording ended: that shows the rule itself, and
-how well a proxy could have done. What it says is in hindsight, and called so.
+played again with what it and the proxies had learned when the recording ended: that shows the rule itself, and how well
+a proxy could have done. What it says is in hindsight, and called so. Where one run is too short for a rule to trust
+itself, it sees the same run several times over.
 
 Windows of the proxies' ground `window` are shorter here than usual: a run lasts minutes, and every few seconds bring
 another load.
@@ -28,6 +29,8 @@ WINDOW_SECONDS = 5.0
 Variant = str
 """A policy's name; with `HINDSIGHT` after it, that policy with what it had learned at the end."""
 HINDSIGHT = " in hindsight"
+_MOST_PASSES = 6
+"""A run of half a minute has a fifth of the windows that `steps` wants to see."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,7 @@ def play(path: Path) -> Played:
         pipelines = [pipeline_of(header, _by(policy, header.settings)) for policy in policies]
         told, player = _tell(pipelines, recording)
         cut, metered = recording.cut, recording.metered
-    again = _again(path, pipelines[0])
+    again = _learned(path, pipelines[0])
     stories: dict[Variant, Told] = {
         recorded: told[0],
         f"{recorded}{HINDSIGHT}": again,
@@ -112,18 +115,30 @@ def play(path: Path) -> Played:
     return Played(header, stories, cut, player.faults, metered)
 
 
-def _again(path: Path, learned: Pipeline) -> Told:
-    """The same with what was learned; windows that were learned from are not learned by proxies twice."""
+def _learned(path: Path, first: Pipeline) -> Told:
+    """The same with what was learned, until the policy trusts itself throughout.
+
+    Proxies learn once: windows that they were scored on are not scored, nor learned, a second time.
+    """
+    pipeline = first
+    for _ in range(_MOST_PASSES):
+        told, pipeline = _again(path, pipeline, first)
+        if told.in_force == len(told.settled):
+            break
+    return told
+
+
+def _again(path: Path, learned: Pipeline, first: Pipeline) -> tuple[Told, Pipeline]:
     with Recording(path) as recording:
         pipeline = pipeline_of(recording.header, learned.settings)
         for name, server in pipeline.servers.items():
-            before = learned.servers[name].snapshot()
+            before = learned.servers[name].snapshot()["policy"]
             policy: Any = server.policy
-            if before["policy"] is not None:
-                policy.restore(before["policy"])
-            server.proxying.restore(before["proxies"], learned.servers[name].samples())
+            if before is not None:
+                policy.restore(before)
+            server.proxying.restore(first.servers[name].snapshot()["proxies"], first.servers[name].samples())
         (told,), _ = _tell([pipeline], recording)
-    return told
+    return told, pipeline
 
 
 def _tell(pipelines: Sequence[Pipeline], recording: Recording) -> tuple[list[Told], Player]:

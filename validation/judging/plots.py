@@ -47,7 +47,8 @@ class Shown:
 
     Attributes:
         device: metered. how: in capitals, where no sensor measured; empty where one did.
-        policy: whose shares are drawn. given: requests at once and joules per output token, of each request.
+        policy: whose shares are drawn.
+        given: requests at once and joules per output token, of each request. metered: the same of each batch.
     """
 
     run: str
@@ -55,6 +56,7 @@ class Shown:
     how: str
     policy: str
     given: Sequence[tuple[int, float]]
+    metered: Sequence[tuple[int, float]]
     sizes: Sequence[Size]
     by_load: Sequence[Score]
 
@@ -103,14 +105,14 @@ def _draw_sizes(ax: Any, one: Shown) -> None:
         ax.text(0.5, 0.5, "nothing lasted long enough to be metered", ha="center", transform=ax.transAxes, color=_FAINT)
         return
     ax.plot(
-        [size.n for size in decoding],
-        [size.per_token for size in decoding],
+        [n for n, _ in one.metered],
+        [joules for _, joules in one.metered],
         "s",
         ms=9.5,
         mfc="none",
         mec=_INK,
         mew=1.4,
-        label="metered, divided by n",
+        label="a batch, metered, divided by n",
     )
     _draw_fall(ax, decoding)
     _draw_given(ax, one)

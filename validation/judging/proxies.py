@@ -192,7 +192,7 @@ def _forgetting(stretches: Sequence[Stretch], lone_watts: float) -> Iterator[For
 def judge(found_study: Study, found: Findings) -> None:
     """Tables and figures."""
     for score in (*found_study.overall, *found_study.by_load, *found_study.hindsight, *found_study.attributed):
-        if score.samples:
+        if score.mape is not None:
             found.row(f"time proxies: {score.ground}", _row(score))
     found.figure("lone_watts", found_study.lone_watts, "W", note="metered while a single request ran")
     for one in found_study.forgetting:

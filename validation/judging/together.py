@@ -85,9 +85,9 @@ def judge(evidence: Evidence, found: Findings) -> None:
     for one in known:
         found.row("joules per request by requests at once", _row(one))
     _judge_fall(known, found)
-    for policy in evidence.policies:
-        _judge_given(policy, [one for one in known if one.n > 1], "together", found)
-        _judge_given(policy, [one for one in known if one.n == 1], "alone", found)
+    recorded = evidence.played.recorded
+    _judge_given(recorded, [one for one in known if one.n > 1], "together", found)
+    _judge_given(recorded, [one for one in known if one.n == 1], "alone", found)
     _judge_plausible(evidence, known, found)
 
 
