@@ -34,8 +34,14 @@ def _worst(those: Sequence[Finding]) -> str:
     known = [one for one in those if one.figure is not None]
     if not known:
         return ""
-    against = (max if known[0].claim == "spread" else min)(known, key=lambda one: one.figure or 0.0)
+    against = max(known, key=_against)
     return f"; {against.figure:.3g} in {_name(against.dissection)} ({against.where})"
+
+
+def _against(one: Finding) -> float:
+    """The larger, the more it speaks against its claim."""
+    figure = one.figure or 0.0
+    return {"spread": figure, "capture": abs(figure - 1.0), "attention": -figure}[one.claim]
 
 
 def figures(results: Sequence[Dissection]) -> Iterator[Figure]:
