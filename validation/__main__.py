@@ -21,8 +21,6 @@ from validation.results import MachineFacts, StageName, StageResult, Validation
 from validation.stages import PLACES, gather
 
 MINUTES = 9.0
-MOST_FILES = 8
-"""What a machine that is lent may give back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +116,8 @@ def _tell_files(setting: _Setting) -> None:
     there = sorted(path for path in setting.out.rglob("*") if path.is_file())
     size = sum(path.stat().st_size for path in there) / 1e6
     setting.say(f"{len(there)} files, {size:.1f} MB in {setting.out}: {', '.join(path.name for path in there)}")
-    if len(there) > MOST_FILES:
-        setting.say(f"more than {MOST_FILES} files: clear {setting.out} of what earlier runs left")
+    if len(there) > files.MOST_FILES:
+        setting.say(f"more than {files.MOST_FILES} files: clear {setting.out} of what earlier runs left")
 
 
 def _speaker(began: float) -> Callable[[str], None]:

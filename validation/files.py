@@ -15,6 +15,9 @@ from validation.results import Check, Figure, MachineFacts, StageResult, Validat
 RESULTS, REPORT = "results.json", "report.md"
 """Names of the two files that are always there."""
 
+MOST_FILES = 8
+"""What a machine that is lent may give back. Pictures are what is left out: they can be drawn later from the others."""
+
 
 class ResultsError(Exception):
     """A file is not what this program wrote."""
@@ -78,6 +81,12 @@ def write(path: Path, text: str) -> None:
     fresh = path.with_name(f".{path.name}.fresh")
     fresh.write_text(text, encoding="utf-8")
     fresh.replace(path)
+
+
+def room_for_picture(folder: Path, *, names: Sequence[str] = (), coming: int = 0) -> bool:
+    """Whether one more file than there are may lie there. `names`: not counted. `coming`: others still to come."""
+    there = sum(path.is_file() and path.name not in names for path in folder.iterdir())
+    return there + coming < MOST_FILES
 
 
 def _stage(said: Mapping[str, Any]) -> StageResult:

@@ -16,8 +16,9 @@ from validation import machine
 from validation.components import stage
 from validation.components.findings import checks, figures, tables
 from validation.components.orders import LEAST_SECONDS, MOST_SECONDS, WANTED, case_seconds, orders, plan_for
-from validation.components.stage import MOST_FILES, PICTURE, RESULT, _kept
+from validation.components.stage import PICTURE, RESULT, _kept
 from validation.fake import plugged_in
+from validation.files import MOST_FILES
 from validation.options import Options
 from validation.stage import Room
 

@@ -1,5 +1,6 @@
 """Judging runs whose truth is known: what is right passes, and what was broken on purpose is seen. SIMULATED."""
 
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,8 @@ from exporter.domain.snapshot import DeviceView
 from exporter.domain.units import Joules, Watts, later
 from tests.validation.simulated import EIGHT_B, Batch, PhaseOf, Simulated, simulated
 from tests.validation.stages import MACHINE
+from validation.files import MOST_FILES
+from validation.judging import __main__ as again
 from validation.judging import classes, conservation, fairness, idle, matching, proxies, together
 from validation.judging import judge as judge_runs
 from validation.judging.evidence import Evidence, evidence_of, idle_watts
@@ -19,7 +22,9 @@ from validation.judging.matching import Matched, match
 from validation.judging.played import HINDSIGHT, Played, Told, Variant, play
 from validation.judging.references import reference_for
 from validation.results import Check
+from validation.serving import keeping
 from validation.serving.run import Books, ClientTruth, DeviceBooks, ServingRun
+from validation.serving.stage import RUNS
 from validation.stage import Room
 
 LEARNED = f"steps{HINDSIGHT}"
@@ -400,3 +405,29 @@ def test_a_run_without_a_recording_is_said_to_be_missing(tmp_path: Path, story: 
     assert "none: not judged, there is no recording" in result.why
     assert "garbled: not judged" in result.why
     assert not result.files
+
+
+def test_a_run_can_be_judged_again_from_its_files(
+    tmp_path: Path, story: Simulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert story.run.recording is not None
+    folder, out = tmp_path / "results", tmp_path / "again"
+    folder.mkdir()
+    shutil.copy(story.run.recording, folder)
+    keeping.write(folder / RUNS, [story.run])
+    assert again.main([str(folder), "--out", str(out)]) == 0
+    assert "simulated: books balance under every policy" in capsys.readouterr().out
+    assert (out / "serving.png").is_file()
+
+
+def test_a_folder_without_runs_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert again.main([str(tmp_path)]) == 1
+    assert str(tmp_path) in capsys.readouterr().err
+
+
+def test_the_picture_is_left_out_where_there_are_files_enough(tmp_path: Path, story: Simulated) -> None:
+    for number in range(MOST_FILES - 1):
+        (tmp_path / str(number)).touch()
+    result = judge_runs([story.run], room(tmp_path))
+    assert not result.files
+    assert "python3 -m validation.judging" in result.why

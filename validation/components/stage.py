@@ -16,6 +16,7 @@ from exporter.domain.errors import ComponentsError
 from validation import machine as machines
 from validation.components.findings import checks, figures, tables
 from validation.components.measuring import FAILED
+from validation.files import room_for_picture
 from validation.options import Options
 from validation.results import MachineFacts, StageResult
 from validation.serving.programs import Program
@@ -24,8 +25,6 @@ from validation.stage import Room
 ROOT = Path(__file__).parents[2]
 """Of the checkout: what the process imports stands there."""
 RESULT, PICTURE = "components.json", "components.png"
-MOST_FILES = 8
-"""As many as a validation may write; the picture can be drawn later, so it is what is left out."""
 _LAST_SECONDS = 3.0
 """For reading and drawing."""
 _LOOK_SECONDS = 0.25
@@ -107,8 +106,7 @@ def _read(path: Path) -> tuple[Dissection, ...]:
 def _kept(results: Sequence[Dissection], room: Room) -> tuple[tuple[str, ...], str]:
     """The file and, where there is room for it, the picture; else why not."""
     files.write(room.out / RESULT, results)
-    others = sum(path.is_file() and path.name not in {RESULT, PICTURE} for path in room.out.iterdir())
-    if others + 2 > MOST_FILES:
+    if not room_for_picture(room.out, names=(PICTURE,)):
         return (RESULT,), f"no picture, for there are files enough: llm-energy-exporter components plot {RESULT}"
     try:
         shares = next(path for path in draw(results, room.scratch, ("png",)) if path.stem == "shares")

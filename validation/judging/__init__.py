@@ -10,14 +10,15 @@
     proxies       the time-proxy study; sentences: what its numbers say
     plots         one picture
 
-Nothing here starts anything or asks a device: a run can be judged again, elsewhere and later, from its files. A check
-that cannot be decided says so; none is decided by what it is to show.
+Nothing here starts anything or asks a device: a run can be judged again, elsewhere and later, from its files
+(`python3 -m validation.judging DIR`). A check that cannot be decided says so; none is decided by what it is to show.
 """
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from exporter.domain.errors import RecordingError
+from validation.files import room_for_picture
 from validation.judging import classes, conservation, fairness, idle, matching, plots, proxies, together
 from validation.judging.evidence import Evidence, evidence_of
 from validation.judging.finding import Findings
@@ -126,6 +127,10 @@ def _tell_policies(evidence: Evidence, found: Findings) -> None:
 
 
 def _drawn(shown: Sequence[plots.Shown], out: Path, missing: list[str]) -> tuple[str, ...]:
+    """One file more is still to come from the stages after this one."""
+    if shown and not room_for_picture(out, names=(plots.NAME,), coming=1):
+        missing.append(f"no {plots.NAME}, for there are files enough: python3 -m validation.judging {out}")
+        return ()
     try:
         return (plots.NAME,) if plots.draw(shown, out / plots.NAME) else ()
     except OSError as error:
