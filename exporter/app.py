@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from ssl import SSLContext
+from typing import TYPE_CHECKING
 
 from aiohttp.web import Application
 
@@ -17,7 +17,6 @@ from exporter.domain.settings import Settings, WebSettings
 from exporter.domain.snapshot import SettledRequest, Snapshot
 from exporter.domain.units import Instant
 from exporter.engine import Engine, PowerFeed
-from exporter.feeds.gauges import Poller, polling
 from exporter.feeds.opening import Feeds, ProxiedServer, open_feeds
 from exporter.listening import url_of
 from exporter.pipeline.foretelling import Ended
@@ -26,11 +25,14 @@ from exporter.pipeline.server import serves
 from exporter.power.sampler import Sampler
 from exporter.power.select import Opened, open_chosen
 from exporter.proxy.calibration.calibration import Calibration
-from exporter.recording.recorder import RecordedPipeline
-from exporter.recording.tape import Tape
-from exporter.server import Doors, InForce, build, serve
+from exporter.server import build, serve
 from exporter.server.intake import Intakes
 from exporter.state import StateStore
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+    from exporter.recording.tape import Tape
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +63,7 @@ class Exporter:
 async def exporting(
     settings: Settings,
     clock: SystemClock | None = None,
-    tape: Tape | None = None,
+    tape: "Tape | None" = None,
     *,
     open_power: OpenPower | None = None,
     on_settled: OnSettled | None = None,
@@ -82,9 +84,6 @@ async def exporting(
     feeds = open_feeds(settings.servers)
     engine = assemble(settings, (open_power or open_sources)(settings, clock), clock, tape, feeds)
     engine.on_settled = on_settled or engine.on_settled
-    engine.gauges = [
-        Poller(one.name, one.metrics_url, clock) for one in settings.servers if one.metrics_url is not None
-    ]
     async with AsyncExitStack() as stack:
         try:
             engine.resume()
@@ -94,7 +93,7 @@ async def exporting(
             raise
         running = asyncio.create_task(engine.run())
         stack.push_async_callback(_stopped, engine, running)
-        await stack.enter_async_context(polling(engine.gauges))
+        await _ask_servers(settings, engine, clock, stack)
         if settings.components.results:
             await _serve_dissections(settings.components.results, engine, stack)
         for one in feeds.proxied:
@@ -118,10 +117,12 @@ async def _listen(settings: Settings, engine: Engine, feeds: Feeds, clock: Syste
     return url_of(runner, "http" if tls is None else "https")
 
 
-def _guard(pages: Application, web: WebSettings, engine: Engine) -> SSLContext | None:
+def _guard(pages: Application, web: WebSettings, engine: Engine) -> "SSLContext | None":
     """Let in only those whom the web configuration file lets in; returns what to listen with."""
     if web.config_file is None:
         return None
+    from exporter.server.access import Doors, InForce  # noqa: PLC0415 - most are open to all who reach them
+
     opened = web.probes == "open"
     try:
         in_force = InForce(Path(web.config_file), must_show=not opened)
@@ -131,6 +132,16 @@ def _guard(pages: Application, web: WebSettings, engine: Engine) -> SSLContext |
     doors.guard(pages)
     engine.web = doors.view
     return in_force.tls()
+
+
+async def _ask_servers(settings: Settings, engine: Engine, clock: SystemClock, stack: AsyncExitStack) -> None:
+    """Ask those servers for their own metrics of whom it is known where they are."""
+    asked = {one.name: one.metrics_url for one in settings.servers if one.metrics_url is not None}
+    if asked:
+        from exporter.feeds.gauges import Poller, polling  # noqa: PLC0415 - most servers are not asked
+
+        engine.gauges = [Poller(name, url, clock) for name, url in asked.items()]
+        await stack.enter_async_context(polling(engine.gauges))
 
 
 async def _open_gateway(
@@ -199,7 +210,7 @@ def assemble(
     settings: Settings,
     opened: Sequence[Opened],
     clock: SystemClock,
-    tape: Tape | None = None,
+    tape: "Tape | None" = None,
     feeds: Feeds | None = None,
 ) -> Engine:
     """Put the parts together around open power sources and feeds."""
@@ -221,10 +232,12 @@ def assemble(
     return engine
 
 
-def _pipeline(settings: Settings, devices: Sequence[Device], since: Instant, tape: Tape | None) -> Pipeline:
+def _pipeline(settings: Settings, devices: Sequence[Device], since: Instant, tape: "Tape | None") -> Pipeline:
     chosen = calibrations(settings, devices)
     if tape is None:
         return Pipeline(settings, devices, since, calibrations=chosen)
+    from exporter.recording.recorder import RecordedPipeline  # noqa: PLC0415 - few are recorded
+
     return RecordedPipeline(settings, devices, since, calibrations=chosen, tape=tape)
 
 

@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from exporter import __version__
 from exporter.clock import SystemClock
@@ -27,12 +28,14 @@ from exporter.domain.readings import worst_method
 from exporter.domain.snapshot import DissectionsView, Health, Published, SettledRequest, Snapshot, SourceView, WebView
 from exporter.domain.units import Instant
 from exporter.feeds.feed import Feed
-from exporter.feeds.gauges import Poller
 from exporter.pipeline.pipeline import SAMPLES, Pipeline
 from exporter.power.sampler import Sampler
 from exporter.proxy.calibration import saved
 from exporter.proxy.calibration.calibration import Calibration, Machine
 from exporter.state import StateStore
+
+if TYPE_CHECKING:
+    from exporter.feeds.gauges import Poller
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,6 @@ from exporter.requests.registry import READERS
 
 FOR_FEW = frozenset({"google", "opentelemetry", "cryptography", "pyarrow", "psutil", "jsonschema"})
 """Libraries that some sources, sensors or commands use, or that only happen to be installed."""
-SERVED = frozenset({"otlp", "push"})
-"""Readers whose endpoints are part of every exporter's pages."""
 
 
 def loaded_by(program: str) -> frozenset[str]:
@@ -34,19 +32,32 @@ def test_the_app_loads_no_library_that_few_need(app: frozenset[str]) -> None:
 
 
 def test_the_app_loads_no_reader_before_it_is_asked_for(app: frozenset[str]) -> None:
-    assert readers_in(app) == SERVED
+    assert readers_in(app) == frozenset()
 
 
 @pytest.mark.parametrize(
-    "name", ["exporter.gateway", "exporter.requests.arrival.kubernetes", "exporter.doctor", "exporter.dissections"]
+    "name",
+    [
+        "exporter.gateway",
+        "exporter.requests.arrival.kubernetes",
+        "exporter.doctor",
+        "exporter.dissections",
+        "exporter.recording",
+        "exporter.feeds.joined",
+        "exporter.feeds.gauges",
+        "exporter.server.access",
+        "exporter.server.traces",
+        "exporter.server.events",
+        "exporter.server.page",
+    ],
 )
-def test_the_app_loads_no_way_in_and_no_command_that_is_not_used(app: frozenset[str], name: str) -> None:
+def test_the_app_loads_no_way_in_no_page_and_no_command_that_is_not_used(app: frozenset[str], name: str) -> None:
     assert name not in app
 
 
 def test_checking_a_readers_options_loads_no_other_reader() -> None:
     modules = loaded_by("from exporter.cli.settings import CHECKS; CHECKS['llamacpp']({}, None)")
-    assert readers_in(modules) == {"llamacpp"} | SERVED
+    assert readers_in(modules) == {"llamacpp"}
 
 
 def test_spans_in_json_are_read_without_protobuf() -> None:

@@ -5,6 +5,7 @@ import asyncio
 import logging
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from exporter.cli.command import Command
 from exporter.cli.run import serve, spare_the_collector
@@ -13,7 +14,9 @@ from exporter.cli.tape import add_limits, open_tape
 from exporter.config import quantities
 from exporter.domain.errors import RecordingError
 from exporter.domain.settings import Settings
-from exporter.recording.tape import Ending
+
+if TYPE_CHECKING:
+    from exporter.recording.tape import Ending
 
 log = logging.getLogger("exporter")
 
@@ -36,7 +39,7 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-async def _record(settings: Settings, options: argparse.Namespace, seconds: float | None) -> Ending | None:
+async def _record(settings: Settings, options: argparse.Namespace, seconds: float | None) -> "Ending | None":
     """Record until a signal comes, time is up, or the tape ends; says how that did."""
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
 

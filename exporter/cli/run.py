@@ -7,13 +7,16 @@ import logging
 import signal
 from contextlib import closing, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from exporter.app import exporting
 from exporter.cli.command import Command
 from exporter.cli.settings import add_settings, settings_from
 from exporter.cli.tape import add_limits, open_tape
 from exporter.domain.settings import Settings
-from exporter.recording.tape import Tape
+
+if TYPE_CHECKING:
+    from exporter.recording.tape import Tape
 
 
 def spare_the_collector() -> None:
@@ -37,7 +40,7 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-async def serve(settings: Settings, stopped: asyncio.Event, tape: Tape | None = None) -> None:
+async def serve(settings: Settings, stopped: asyncio.Event, tape: "Tape | None" = None) -> None:
     """Run the exporter until it is stopped, by this event or by a signal."""
     log = logging.getLogger("exporter")
     async with exporting(settings, tape=tape) as exporter:

@@ -4,9 +4,12 @@ import argparse
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from exporter.domain.errors import UsageError
-from exporter.recording.tape import MAX_BYTES, Tape
+
+if TYPE_CHECKING:
+    from exporter.recording.tape import Tape
 
 _SIZE = re.compile(r"(?P<number>[0-9]{1,6}(?:\.[0-9]{1,3})?) ?(?P<unit>[kMGT]?)B")
 _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -18,7 +21,7 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="overwrite the recording if it is there already")
 
 
-def open_tape(path: Path, options: argparse.Namespace, on_end: Callable[[], None] = lambda: None) -> Tape:
+def open_tape(path: Path, options: argparse.Namespace, on_end: Callable[[], None] = lambda: None) -> "Tape":
     """A tape as the command line wants it.
 
     Args:
@@ -29,6 +32,8 @@ def open_tape(path: Path, options: argparse.Namespace, on_end: Callable[[], None
     Raises:
         UsageError: the size is none, or the file is there and may not be overwritten.
     """
+    from exporter.recording.tape import MAX_BYTES, Tape  # noqa: PLC0415 - few are recorded
+
     max_bytes = MAX_BYTES if options.max_size is None else _bytes(options.max_size)
     return Tape(path, overwrite=options.force, max_bytes=max_bytes, on_end=on_end)
 

@@ -1,6 +1,5 @@
 """Everything that is wrong with a configuration, said at once rather than one restart at a time."""
 
-import difflib
 import reprlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -65,6 +64,8 @@ def shown(value: Any) -> str:
 
 def suggestion(word: object, known: Iterable[str]) -> str:
     """What `word` was perhaps meant to be, to end a sentence with; empty where nothing is near."""
+    import difflib  # noqa: PLC0415 - a configuration without mistakes needs none of it
+
     near = difflib.get_close_matches(str(word), list(known), n=1)
     return f"; did you mean `{near[0]}`?" if near else ""
 

@@ -3,17 +3,21 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from exporter.config.checks import reads_standard_input
 from exporter.domain.errors import ConfigError
 from exporter.domain.settings import TOLD_OVER_HTTP, RequestSettings, ServerSettings
 from exporter.feeds.feed import Feed
 from exporter.feeds.inbox import Inbox
-from exporter.feeds.joined import JoinedFeed
 from exporter.feeds.logs import LogFeed
 from exporter.requests.arrival.opening import open_arrival
-from exporter.requests.posted import otlp, proxied, push
 from exporter.requests.registry import READERS
+
+if TYPE_CHECKING:
+    from exporter.requests.posted.otlp import OtlpCore
+    from exporter.requests.posted.proxied import ProxyOptions
+    from exporter.requests.posted.push import PushCore
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +25,7 @@ class ProxiedServer:
     """A server that is asked through our reverse proxy. What that sees goes into the inbox."""
 
     server: str
-    options: proxied.ProxyOptions
+    options: "ProxyOptions"
     inbox: Inbox
 
 
@@ -31,7 +35,7 @@ class TracedServer:
 
     server: str
     inbox: Inbox
-    core: otlp.OtlpCore
+    core: "OtlpCore"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,7 @@ class PushedServer:
 
     server: str
     inbox: Inbox
-    core: push.PushCore
+    core: "PushCore"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,7 @@ def open_feeds(servers: Sequence[ServerSettings]) -> Feeds:
         for index, server in enumerate(servers):
             with _named_as_in_the_file(f"servers[{index}].requests"):
                 parts = [_open(server.name, requests, opened) for requests in server.requests]
-            opened.feeds.append(parts[0] if len(parts) == 1 else JoinedFeed(parts))
+            opened.feeds.append(parts[0] if len(parts) == 1 else _joined(parts))
     except Exception:
         opened.close()
         raise
@@ -104,16 +108,39 @@ def _open(server: str, requests: RequestSettings, opened: Feeds) -> Feed:
     return LogFeed(server, arrival, READERS[requests.source].build(requests.options, requests.timezone))
 
 
+def _joined(parts: Sequence[Feed]) -> Feed:
+    from exporter.feeds.joined import JoinedFeed  # noqa: PLC0415 - most servers are told of by one source
+
+    return JoinedFeed(parts)
+
+
 def _inbox(server: str, requests: RequestSettings, opened: Feeds) -> Inbox:
     if requests.source == "proxy":
-        inbox = Inbox(server, ends_with_us=True)
-        opened.proxied.append(ProxiedServer(server, proxied.check(requests.options, requests.timezone), inbox))
-    elif requests.source == "otlp":
-        inbox = Inbox(server)
-        opened.traced.append(TracedServer(server, inbox, otlp.core(requests.options)))
-    else:
-        push.build(requests.options, requests.timezone)
-        core = push.PushCore()
-        inbox = Inbox(server, memory=core)
-        opened.pushed.append(PushedServer(server, inbox, core))
+        return _proxied(server, requests, opened)
+    return _traced(server, requests, opened) if requests.source == "otlp" else _pushed(server, requests, opened)
+
+
+def _proxied(server: str, requests: RequestSettings, opened: Feeds) -> Inbox:
+    from exporter.requests.posted import proxied  # noqa: PLC0415 - loaded where it is asked for, as readers are
+
+    inbox = Inbox(server, ends_with_us=True)
+    opened.proxied.append(ProxiedServer(server, proxied.check(requests.options, requests.timezone), inbox))
+    return inbox
+
+
+def _traced(server: str, requests: RequestSettings, opened: Feeds) -> Inbox:
+    from exporter.requests.posted import otlp  # noqa: PLC0415 - as above
+
+    inbox = Inbox(server)
+    opened.traced.append(TracedServer(server, inbox, otlp.core(requests.options)))
+    return inbox
+
+
+def _pushed(server: str, requests: RequestSettings, opened: Feeds) -> Inbox:
+    from exporter.requests.posted import push  # noqa: PLC0415 - as above
+
+    push.build(requests.options, requests.timezone)
+    core = push.PushCore()
+    inbox = Inbox(server, memory=core)
+    opened.pushed.append(PushedServer(server, inbox, core))
     return inbox

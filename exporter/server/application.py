@@ -17,18 +17,14 @@ from exporter.metrics.exposition import render
 from exporter.proxy.calibration.calibration import to_json
 from exporter.server.calibrations import PATH as CALIBRATION_PATH
 from exporter.server.calibrations import ByServer, chosen, listed
-from exporter.server.events import add_events
-from exporter.server.intake import Intakes
-from exporter.server.page import CONTENT_SECURITY_POLICY, landing_page
+from exporter.server.intake import Intakes, add_intakes
 from exporter.server.proxies import proxies
 from exporter.server.receipts import not_among, receipt_of, recent
-from exporter.server.traces import add_traces
 
 _log = logging.getLogger(__name__)
 
 _GZIP_LEVEL = 4  # of 1 to 9: most of the gain for little of the time
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
-_PAGE_HEADERS = {"Content-Security-Policy": CONTENT_SECURITY_POLICY, "X-Frame-Options": "DENY"}
 
 
 def build(  # noqa: PLR0913 - what the pages are made of, and how
@@ -61,8 +57,7 @@ def build(  # noqa: PLR0913 - what the pages are made of, and how
     app.router.add_get("/api/v1/requests/{id:.+}", one)  # an id may hold a slash
     app.router.add_get("/api/v1/proxy", pages.proxies)
     app.router.add_get(CALIBRATION_PATH, pages.calibration)
-    add_traces(app.router, intakes)
-    add_events(app.router, intakes)
+    add_intakes(app.router, intakes)
     return app
 
 
@@ -75,8 +70,11 @@ class _Pages:
         self._calibrations = calibrations
 
     async def landing(self, _request: web.Request) -> web.Response:
+        from exporter.server.page import CONTENT_SECURITY_POLICY, landing_page  # noqa: PLC0415 - people come seldom
+
+        headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY, "X-Frame-Options": "DENY"}
         page = landing_page(self._published()).encode("utf-8", "replace")  # a log in JSON can hold half characters
-        return web.Response(body=page, content_type="text/html", charset="utf-8", headers=_PAGE_HEADERS)
+        return web.Response(body=page, content_type="text/html", charset="utf-8", headers=headers)
 
     async def metrics(self, request: web.Request) -> web.Response:
         body, content_type = render(self._published(), _header(request, hdrs.ACCEPT))

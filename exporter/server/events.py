@@ -13,35 +13,16 @@ from exporter.domain.units import Instant
 from exporter.feeds.opening import PushedServer
 from exporter.requests.parts.stamps import Moment
 from exporter.requests.posted.push import BAD_EVENT, BAD_JSON, RefusalError, parse, parse_value
-from exporter.requests.posted.pushed import Pushed, schema
+from exporter.requests.posted.pushed import Pushed
 from exporter.server.bodies import BREATH, Bodies, UnreadableError, off_the_loop, refuse_browsers
-from exporter.server.intake import Intakes, nobody
+from exporter.server.intake import Intakes
 
-PATH = "/api/v1/events"
-SCHEMA_PATH = f"{PATH}/schema"
 MOST_BYTES = 4 << 20
 MOST_LINES = 10_000
 MOST_LISTED = 100
 _RECEIPT_SECONDS = 0.005
 """How long an event without a time may have been on its way to us."""
 _CONTENT_TYPES = ("application/x-ndjson", "application/jsonl", "application/json")
-
-
-def add_events(router: web.UrlDispatcher, intakes: Intakes | None) -> None:
-    """Add the routes."""
-    router.add_get(SCHEMA_PATH, _schema)
-    if intakes is not None and intakes.push:
-        router.add_post(PATH, _Events(intakes).post)
-    else:
-        router.add_post(PATH, _not_configured)
-
-
-async def _schema(_request: web.Request) -> web.Response:
-    return web.json_response(schema(), content_type="application/schema+json")
-
-
-async def _not_configured(_request: web.Request) -> web.Response:
-    return web.Response(status=404, text=nobody("push"))
 
 
 class _Line(NamedTuple):
@@ -51,7 +32,9 @@ class _Line(NamedTuple):
     said: Pushed | RefusalError
 
 
-class _Events:
+class Events:
+    """Puts the events that are posted into the inboxes of their servers."""
+
     def __init__(self, intakes: Intakes) -> None:
         self._now = intakes.now
         self._wall_offset = intakes.wall_offset
@@ -61,6 +44,7 @@ class _Events:
         self._lock = asyncio.Lock()  # one body after the other: the room that there is is its own
 
     async def post(self, request: web.Request) -> web.Response:
+        """The handler."""
         try:
             refuse_browsers(request)
             _check_content_type(request)

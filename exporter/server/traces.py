@@ -15,9 +15,8 @@ from exporter.requests.posted.otlp import OTHER_SERVICE, UNREADABLE, meet
 from exporter.requests.posted.spans.nesting import Nesting
 from exporter.requests.posted.spans.span import Span, spans_of
 from exporter.server.bodies import BREATH, Bodies, UnreadableError, off_the_loop, refuse_browsers
-from exporter.server.intake import Intakes, nobody
+from exporter.server.intake import Intakes
 
-PATH = "/v1/traces"
 MOST_BYTES = 8 << 20
 _PROTOBUF = "application/x-protobuf"
 _JSON = "application/json"
@@ -43,19 +42,9 @@ class _Encoding(NamedTuple):
     status: Callable[[int, str], bytes]
 
 
-def add_traces(router: web.UrlDispatcher, intakes: Intakes | None) -> None:
-    """Add the route."""
-    if intakes is not None and intakes.otlp:
-        router.add_post(PATH, _Traces(intakes).post)
-    else:
-        router.add_post(PATH, _not_configured)
+class Traces:
+    """Puts the spans that are posted into the inboxes of their servers."""
 
-
-async def _not_configured(_request: web.Request) -> web.Response:
-    return web.Response(status=404, text=nobody("otlp"))
-
-
-class _Traces:
     def __init__(self, intakes: Intakes) -> None:
         self._now = intakes.now
         self._wall_offset = intakes.wall_offset
@@ -67,6 +56,7 @@ class _Traces:
         self._encodings = {one.content_type: one for one in (_json(), _protobuf())}
 
     async def post(self, request: web.Request) -> web.Response:
+        """The handler."""
         encoding = self._encodings.get(request.content_type)
         if encoding is None:
             text = f"Content-Type must be {_PROTOBUF} or {_JSON}\n"

@@ -16,7 +16,8 @@ from exporter.cli import main
 from exporter.config.calibrations import FOLDER, imported
 from exporter.proxy.calibration.calibration import Calibration, from_json, to_json
 from exporter.proxy.calibration.saved import ENTRY, pack
-from exporter.server import Doors, InForce, build
+from exporter.server import build
+from exporter.server.access import Doors, InForce
 from exporter.state import StateStore
 from tests.metrics.examples import published
 from tests.proxy.calibrations import CALIBRATION

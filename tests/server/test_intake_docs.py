@@ -7,9 +7,7 @@ from pathlib import Path
 from exporter.cli.settings import CHECKS
 from exporter.config import parse
 from exporter.requests.posted.push import parse as parse_event
-from exporter.server.events import PATH as EVENTS_PATH
-from exporter.server.events import SCHEMA_PATH
-from exporter.server.traces import PATH as TRACES_PATH
+from exporter.server.intake import EVENTS_PATH, SCHEMA_PATH, TRACES_PATH
 
 PAGE = (Path(__file__).parents[2] / "docs" / "INTAKE.md").read_text()
 

@@ -14,7 +14,8 @@ import pytest
 import yaml
 
 from exporter.domain.settings import ListenAddress, ProbeAccess
-from exporter.server import Doors, InForce, build, serve
+from exporter.server import build, serve
+from exporter.server.access import Doors, InForce
 from tests.metrics.examples import published
 from tests.server.access.authority import OPENSSL, Authority, Pair, found
 
