@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import get_args
 
 from exporter import __version__
-from validation import files, machine, report, schedule
+from validation import driver, files, machine, report, schedule
 from validation.cutting import Knife
 from validation.fake import FakeUnavailableError, plugged_in
 from validation.options import Options
@@ -44,12 +44,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     began = time.monotonic()
     typed = sys.argv[1:] if arguments is None else list(arguments)
-    chosen = _parser().parse_args(typed)
+    parser = _parser()
+    chosen = parser.parse_args(typed)
+    options = Options(fake=chosen.fake, llama_server=chosen.llama_server, servers=chosen.servers)
+    _check_servers(parser, options)
     say = _speaker(began)
     try:
         with ExitStack() as stack:
             scratch = stack.enter_context(_scratch(chosen.scratch))
             chosen.out.mkdir(parents=True, exist_ok=True)
+            driver.find()
             if chosen.fake:
                 stack.enter_context(plugged_in(scratch / "nvml"))
                 say("FAKE: the board is a fake whose watts are made up; nothing that follows is a measurement")
@@ -59,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     chosen.out,
                     scratch,
                     [name for name in chosen.only or PLACES if name not in (chosen.skip or ())],
-                    Options(fake=chosen.fake, llama_server=chosen.llama_server),
+                    options,
                     deadline,
                     shlex.join(["python3", "-m", "validation", *typed]),
                     say,
@@ -150,11 +154,34 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", type=_names, metavar="STAGE,...", help=f"of: {', '.join(PLACES)}")
     parser.add_argument("--skip", type=_names, metavar="STAGE,...", help="all but these")
     parser.add_argument("--fake", action="store_true", help="on a fake board: nothing is measured, all is labelled so")
+    parser.add_argument(
+        "--servers",
+        type=_words,
+        default=(),
+        metavar="NAME,...",
+        help="of the serving stage, by how their names begin: llama-server, transformers, transformers-qwen3 (all)",
+    )
     parser.add_argument("--llama-server", type=Path, metavar="PATH", help="the llama-server to drive")
     parser.add_argument(
         "--scratch", type=Path, metavar="DIR", help="for weights and logs, deleted again (default: /tmp)"
     )
     return parser
+
+
+def _check_servers(parser: argparse.ArgumentParser, options: Options) -> None:
+    if not options.servers:
+        return
+    try:
+        from validation.serving.servers import unknown  # noqa: PLC0415 - its needs may be missing; the stage says so
+    except ImportError:
+        return
+    word, names = unknown(options)
+    if word:
+        parser.error(f"argument --servers: no server's name begins with {word!r}: {', '.join(names)}")
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
 def _minutes(text: str) -> float:

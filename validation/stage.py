@@ -44,7 +44,7 @@ class Stage(Protocol):
 
     @property
     def share(self) -> float:
-        """Of the time that there is, relative to the other stages: minutes of the usual nine."""
+        """Of the time that there is, relative to the other stages: seconds of the usual nine minutes."""
         ...
 
     def unable(self, machine: MachineFacts) -> str:

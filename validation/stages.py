@@ -49,8 +49,8 @@ def gather(wanted: Sequence[StageName], options: Options, places: Mapping[StageN
 def _load(name: StageName, place: str, options: Options) -> Stage:
     try:
         module = importlib.import_module(place)
-    except ImportError as error:
-        return Absent(name, f"{place} cannot be imported: {error}")
+    except Exception as error:  # noqa: BLE001 - a broken library raises what it likes, and the others' stages go on
+        return Absent(name, f"{place} cannot be imported: {type(error).__name__}: {error}")
     make = getattr(module, "stage", None)
     if make is None:
         return Absent(name, f"{place} has no stage yet")

@@ -77,7 +77,16 @@ def find_inference(binary: Path | None = None, model: Path | None = None) -> Inf
     Raises:
         InferenceError: one of them is not there; says how to get it.
     """
-    return Inference(_given(binary) or _packaged_binary(), _given(model) or _packaged_model())
+    return Inference(find_server(binary), _given(model) or _packaged_model())
+
+
+def find_server(binary: Path | None = None) -> Path:
+    """The server alone: the one given, else that of the installed package.
+
+    Raises:
+        InferenceError: it is not there; says how to get it.
+    """
+    return _given(binary) or _packaged_binary()
 
 
 @contextmanager

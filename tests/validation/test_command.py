@@ -81,7 +81,9 @@ def test_on_a_machine_without_a_gpu_nothing_is_measured_and_it_says_what_to_do(t
     assert read(tmp_path / "results.json").stages[0].ending == "skipped"
 
 
-@pytest.mark.parametrize("arguments", [["--only", "sensors"], ["--minutes", "0"], ["--minutes", "soon"], []])
+@pytest.mark.parametrize(
+    "arguments", [["--only", "sensors"], ["--servers", "llama,vllm"], ["--minutes", "0"], ["--minutes", "soon"], []]
+)
 def test_wrong_usage_is_told_before_anything_is_done(tmp_path: Path, arguments: list[str]) -> None:
     out = ["--out", str(tmp_path / "out")] if arguments else []
     command = [sys.executable, "-m", "validation", *out, *arguments]

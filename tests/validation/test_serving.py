@@ -12,13 +12,16 @@ import pytest
 from prometheus_client.samples import Sample
 
 from tests.validation.stages import MACHINE
+from validation.cutting import OvertimeError
 from validation.fake import plugged_in
 from validation.options import Options
 from validation.results import MachineFacts, StageResult
 from validation.serving import keeping
+from validation.serving.batching import BatchingServer, Build
 from validation.serving.binary import installed, on_gpu
 from validation.serving.metering import books, configuration
 from validation.serving.run import (
+    Bearing,
     Books,
     ClientTruth,
     DeviceBooks,
@@ -27,8 +30,8 @@ from validation.serving.run import (
     ServerFailedError,
     ServingRun,
 )
-from validation.serving.servers import llama
-from validation.serving.stage import RUNS, ServingStage, run_checks, share_of
+from validation.serving.servers import llama, servers, unknown
+from validation.serving.stage import RUNS, ServingStage, _Findings, run_checks, share_of
 from validation.stage import Room
 
 FAKE = Options(fake=True)
@@ -87,6 +90,42 @@ def test_what_was_got_before_a_server_died_is_kept_and_judged(tmp_path: Path) ->
     assert run.recording is not None
     assert run.books is not None
     assert "the server died" in result.why
+
+
+def test_a_stage_that_is_cut_while_it_judges_keeps_its_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def serve(_: ServingStage, __: Room, found: _Findings) -> None:
+        found.runs.append(replace(RUN, recording=None))
+
+    def judge(*_: object) -> StageResult:
+        raise OvertimeError("far past its time")
+
+    monkeypatch.setattr(ServingStage, "_serve", serve)
+    monkeypatch.setattr("validation.judging.judge", judge)
+    result = ServingStage(FAKE).run(room(tmp_path, 60.0))
+    assert result.ending == "cut"
+    assert result.why.startswith("far past its time; its runs can be judged again")
+    assert RUNS in result.files
+
+
+def test_a_server_that_cannot_run_leaves_its_time_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[float] = []
+    monkeypatch.setattr(ServingStage, "_one", lambda _, __, room, ___: given.append(room.left()))
+    unable = BatchingServer(Build("tiny", "cuda", Bearing(), 1.0))
+    monkeypatch.setattr(BatchingServer, "unable", lambda *_: "no PyTorch")
+    result = ServingStage(FAKE, [llama(FAKE), unable, unable]).run(room(tmp_path, 60.0))
+    assert given == pytest.approx([52.0], abs=1.0)
+    assert "no PyTorch" in result.why
+
+
+def test_servers_are_chosen_by_how_their_names_begin() -> None:
+    def names(*words: str) -> list[str]:
+        return [one.name for one in servers(Options(servers=words))]
+
+    assert len(names()) == 3
+    assert names("llama-server") == ["llama-server-llama-3.1-8b-q8_0"]
+    assert names("transformers-qwen3", "llama") == ["llama-server-llama-3.1-8b-q8_0", "transformers-qwen3-8b-bf16"]
+    assert unknown(Options(servers=("transformers", "vllm")))[0] == "vllm"
+    assert not unknown(Options(servers=("transformers",)))[0]
 
 
 def test_without_a_server_that_starts_the_stage_fails_and_says_why(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ class NoLoadError(Exception):
 
 def prepare() -> None:
     """Import what will be needed, which may take long and opens no context; what is missing is told when it is used."""
-    with suppress(ImportError):
+    with suppress(Exception):  # libraries that cannot be loaded raise whatever they like
         import torch  # noqa: F401, PLC0415
 
 
@@ -141,7 +141,7 @@ class NumpyLoad:
 def _torch() -> Any:
     try:
         import torch  # noqa: PLC0415 - optional, and slow to import
-    except ImportError as error:
+    except (ImportError, OSError, RuntimeError) as error:  # a library that it needs is missing, or another one
         raise NoLoadError(f"PyTorch cannot be imported: {error}") from error
     if not torch.cuda.is_available():
         raise NoLoadError(f"PyTorch {torch.__version__} sees no GPU")

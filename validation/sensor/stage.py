@@ -16,6 +16,7 @@ from validation.cutting import CutError
 from validation.files import stage_from_json
 from validation.options import Options
 from validation.results import MachineFacts, StageResult
+from validation.serving.programs import dying_with_us
 from validation.stage import Room
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +30,7 @@ class SensorStage:
     """The stage; see the package's head."""
 
     name = "sensor"
-    share = 1.4
+    share = 90.0
 
     def __init__(self, options: Options) -> None:
         self._fake = options.fake
@@ -86,8 +87,9 @@ def _probe(command: list[str], errors: object) -> Iterator[subprocess.Popen[str]
         command,
         cwd=ROOT,
         stdout=subprocess.PIPE,
-        stderr=errors,
-        text=True,  # type: ignore[call-overload]
+        stderr=errors,  # type: ignore[call-overload]
+        text=True,
+        preexec_fn=dying_with_us(),  # noqa: PLW1509 - one system call, prepared before the fork
     )
     try:
         yield process

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from exporter.demo.inference import InferenceError, find_inference
+from exporter.demo.inference import InferenceError, find_server
 from validation.serving.run import ServerFailedError
 
 NAME = "llama-server"
@@ -101,7 +101,7 @@ def on_gpu(binary: Path, folder: Path) -> Installed:
 def _located(given: Path | None, folder: Path) -> Path:
     if given is None:
         try:
-            return find_inference().binary
+            return find_server()
         except InferenceError as error:
             raise ServerFailedError(f"no llama-server: {error}") from error
     if given.is_file() and given.suffix in _ARCHIVES:

@@ -56,7 +56,7 @@ class Program:
                     env=environment,
                     cwd=folder,
                     start_new_session=True,
-                    preexec_fn=_dying_with_us(),  # noqa: PLW1509 - one system call, prepared before the fork
+                    preexec_fn=dying_with_us(),  # noqa: PLW1509 - one system call, prepared before the fork
                 )
             except OSError as error:
                 raise ProgramError(f"{command[0]} cannot be run: {error.strerror}") from error
@@ -116,7 +116,8 @@ class Program:
             return False
 
 
-def _dying_with_us() -> Callable[[], None]:
+def dying_with_us() -> Callable[[], None]:
+    """To be called in a child before it becomes a program: Linux kills it when the thread that started it ends."""
     prctl = ctypes.CDLL(None, use_errno=True).prctl
     return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 

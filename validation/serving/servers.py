@@ -20,7 +20,17 @@ FAKE_BEARING = Bearing(concurrency=8, prompt_tokens=192, output_tokens=256)
 
 
 def servers(options: Options) -> list[ServerUnderTest]:
-    """In their order: should the time not do for all, the last go without."""
+    """Those that are wanted, in their order: should the time not do for all, the last go without."""
+    return [one for one in _all(options) if not options.servers or one.name.startswith(options.servers)]
+
+
+def unknown(options: Options) -> tuple[str, tuple[str, ...]]:
+    """The first word with which no server's name begins, or an empty one; and the names that there are."""
+    names = tuple(one.name for one in _all(options))
+    return next((word for word in options.servers if not any(name.startswith(word) for name in names)), ""), names
+
+
+def _all(options: Options) -> list[ServerUnderTest]:
     return [llama(options), *_of_transformers(options)]
 
 

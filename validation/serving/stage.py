@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
+from validation.cutting import CutError
 from validation.options import Options
 from validation.results import Check, Figure, MachineFacts, StageResult
 from validation.schedule import last_lines
@@ -70,18 +71,34 @@ class ServingStage:
         return "" if machine.gpu else "no NVIDIA GPU"
 
     def run(self, room: Room) -> StageResult:
-        """One server after the other, each with its share of the time; then judge."""
-        chosen = servers(self._options) if self._chosen is None else self._chosen
+        """One server after the other, each with its share of the time; then judge.
+
+        Raises:
+            CutError: it was ended, and had nothing yet.
+        """
         found = _Findings()
+        try:
+            self._serve(room, found)
+            return self._told(found, _judged(found.runs, room) if found.runs else None)
+        except CutError as cut:
+            if not found.runs:
+                raise
+            again = f"{cut}; its runs can be judged again: python3 -m validation.judging {room.out}"
+            told = self._told(found, None)
+            return replace(told, ending="cut", why="; ".join(filter(None, [again, told.why])))
+
+    def _serve(self, room: Room, found: _Findings) -> None:
+        chosen = servers(self._options) if self._chosen is None else self._chosen
         until = room.deadline - self._terms.judging
-        for number, server in enumerate(chosen):
-            seconds = (until - room.now()) * share_of(number, len(chosen))
-            why = server.unable(room.machine) or ("" if seconds >= _LEAST_SECONDS else "no time is left")
-            if why:
-                found.undone.append(f"{server.name}: {why}")
+        refused = {server.name: server.unable(room.machine) for server in chosen}
+        found.undone += [f"{name}: {why}" for name, why in refused.items() if why]
+        able = [server for server in chosen if not refused[server.name]]
+        for number, server in enumerate(able):
+            seconds = (until - room.now()) * share_of(number, len(able))
+            if seconds < _LEAST_SECONDS:
+                found.undone.append(f"{server.name}: no time is left")
                 continue
             self._one(server, replace(room, deadline=room.now() + seconds), found)
-        return self._told(found, _judged(found.runs, room) if found.runs else None)
 
     def _one(self, server: ServerUnderTest, room: Room, found: _Findings) -> None:
         """One server; what goes wrong is its own business."""
