@@ -99,13 +99,16 @@ def _fall(columns: NDArray[np.intp], amounts: Floats, width: int) -> Floats:
 
 def _layers(values: Floats) -> Iterator[Layer]:
     """Which layers there are of these values; each row of the last axis has layers of its own."""
-    if not values.size:
+    there = values[values > 0.0]
+    if not there.size:
+        return
+    if there.max() <= there.min() * 2.0**_SPAN_BITS:  # nearly always: alike, whatever row they are of
+        yield None
         return
     most = values.max(axis=-1, keepdims=True)
     least = np.min(values, axis=-1, keepdims=True, initial=np.inf, where=values > 0.0)
     if (most <= least * 2.0**_SPAN_BITS).all():
-        if (most > 0.0).any():
-            yield None
+        yield None
         return
     number = (np.frexp(most)[1] - np.frexp(values)[1]) // _SPAN_BITS
     for one in np.unique(number[values > 0.0]):
