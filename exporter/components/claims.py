@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from exporter.components.words import NOTHING, percent
 from exporter.domain.dissection import ComponentEnergy, ComponentName, Dissection
 
 ClaimName = Literal["spread", "capture", "attention"]
@@ -78,6 +79,13 @@ def named(part: ComponentEnergy) -> str:
     """`attention (h.0.attn)`."""
     name = part.component.replace("_", " ")
     return f"{name} ({part.path})" if part.path else name
+
+
+def figure_words(one: Finding) -> str:
+    """The number that decides: a share as `9.4 %`, a ratio as `x 1.31`."""
+    if one.claim != "attention":
+        return percent(one.figure)
+    return NOTHING if one.figure is None else f"x {one.figure:.2f}"
 
 
 def _spread(one: Dissection) -> Finding:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from exporter.components import words
-from exporter.components.claims import CAPTURE, SPREAD, ClaimName, Finding, Tally, findings, tally
+from exporter.components.claims import CAPTURE, SPREAD, ClaimName, Finding, Tally, figure_words, findings, tally
 from exporter.components.fit import Line, lines
 from exporter.components.table import ordered
 from exporter.domain.dissection import Dissection
@@ -114,7 +114,7 @@ def _reading() -> str:
     return (
         "A claim is held against each model and case; what does not hold is a finding. The paper does not say what "
         "its capture is a share of: here it is the gross energy of the model run by itself, and of a block run by "
-        "itself, and the smaller of the two decides. Attention is held against every component whose FLOPs "
+        "itself, and the one farthest from all of it decides. Attention is held against every component whose FLOPs "
         "PyTorch counts."
     )
 
@@ -123,24 +123,17 @@ def _findings(found: Sequence[Finding]) -> Iterator[str]:
     yield "| model | case | largest CV | capture farthest from 1 | attention's J/FLOP over the others' |"
     yield "|---|---|---|---|---|"
     for start in range(0, len(found), 3):
-        spread, capture, attention = found[start : start + 3]
-        one = spread.dissection
-        ratio = "-" if attention.figure is None else f"x {attention.figure:.2f}"
-        cells = (
-            _cell(spread, words.percent(spread.figure)),
-            _cell(capture, words.percent(capture.figure)),
-            _cell(attention, ratio),
-        )
-        yield f"| {one.model} | {_case(one)} | {' | '.join(cells)} |"
+        one = found[start].dissection
+        yield f"| {one.model} | {_case(one)} | {' | '.join(map(_cell, found[start : start + 3]))} |"
 
 
 def _case(one: Dissection) -> str:
     return words.case_words(one.case)
 
 
-def _cell(finding: Finding, figure: str) -> str:
+def _cell(finding: Finding) -> str:
     where = finding.where.partition(": ")[2] or finding.where
-    return f"{figure} ({where}): {finding.verdict}"
+    return f"{figure_words(finding)} ({where}): {finding.verdict}"
 
 
 def _shown(pictures: Sequence[Path]) -> Iterator[str]:

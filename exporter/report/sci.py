@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from math import fsum
 
 from exporter.report.account import Account
+from exporter.report.render.quantities import mass
 from exporter.report.summary import Sci
 from exporter.report.totals import methods, tokens
 
@@ -41,7 +42,7 @@ def sci(account: Account, boundary: Boundary) -> Sci | None:
         return None
     joules = fsum(book.metered_joules for book in account.books) * boundary.pue * boundary.host_factor
     grams = joules / _JOULES_PER_KWH * boundary.grams_per_kwh + boundary.embodied_grams
-    processed = f"{grams / (output + read):.3g} g for each token processed, prompts included, as the standard counts"
+    processed = f"{mass(grams / (output + read))} for each token processed, prompts included, as the standard counts"
     return Sci(
         grams_per_token=grams / output,
         joules_per_token=joules / output,
@@ -59,7 +60,7 @@ def _within(account: Account, boundary: Boundary) -> Iterator[str]:
         yield f"E is not all measured: {', '.join(methods(account))}."
     yield f"I: {boundary.grams_per_kwh:g} g/kWh; by the standard location-based: certificates do not count."
     if boundary.embodied_grams > 0.0:
-        yield f"M: {boundary.embodied_grams:.3g} g, as given."
+        yield f"M: {mass(boundary.embodied_grams)} for this period, as given."
     else:
         yield "M, making the hardware, is left out: the score by the standard has it, and is higher."
 

@@ -43,6 +43,20 @@ def test_the_error_is_at_most_a_chunk_over_the_whole_and_has_no_bias(
     assert abs(mean(errors)) < 0.15 * bound
 
 
+def test_a_step_that_failed_readings_hide_is_no_end() -> None:
+    rig, period = Rig(), 0.1
+
+    def hidden(_: int) -> str:
+        tick, phase = divmod(rig.t + 0.6 * period, period)
+        return "timeout" if rig.t > 10.0 and tick % 3 == 0 and phase < 0.9 * period else ""
+
+    bench, work = ready(rig, PlainSource(rig, period=period, fails=hidden), RUN)
+    rig.sleep(10.0)
+    for _ in range(6):
+        stretch = bench.measure(work, 5.0)
+        assert stretch.joules / stretch.runs == pytest.approx(RUN.joules, rel=0.001)
+
+
 def test_counter_time_is_kept_from_step_to_step() -> None:
     stretch = measured(PlainSource(Rig(), period=0.5, phase=0.1), seconds=5.2)
     assert stretch.seconds == pytest.approx(5.5, abs=0.03)

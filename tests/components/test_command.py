@@ -11,10 +11,12 @@ from typing import NamedTuple
 import pytest
 
 from exporter.cli import main
+from exporter.components.actions.measuring import code_of
 from exporter.components.actions.study import is_there
+from exporter.components.book import Book
 from exporter.components.metering import Place
 from exporter.components.models import CATALOGUE, SMALL_CATALOGUE
-from exporter.components.sweep import Order
+from exporter.components.sweep import Order, Outcome
 from exporter.dissections import files
 from exporter.domain.dissection import Case, Dissection
 from tests.dissections.examples import CPU, GPU, dissection, sweep
@@ -57,6 +59,14 @@ def test_a_case_that_fails_is_said_and_makes_the_exit_code_1(ran: Ran) -> None:
     assert ran.done.returncode == 1, ran.done.stderr
     assert "failed: gpt2-small, prefill, batch 1, sequence 5000" in ran.done.stderr
     assert "1 of 2 cases failed" in ran.done.stderr
+
+
+def test_where_every_case_failed_nothing_is_said_of_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    order = Order("gpt2-small", Case())
+    assert code_of(Outcome(0, [(order, "too large")]), Book(tmp_path)) == 1
+    assert capsys.readouterr().err == "llm-energy-exporter: 1 of 1 case failed\n"
+    assert code_of(Outcome(1, [(order, "too large")]), Book(tmp_path)) == 1
+    assert "1 of 2 cases failed; the others are in" in capsys.readouterr().err
 
 
 def test_in_a_pipe_there_is_no_progress(ran: Ran) -> None:
@@ -119,6 +129,7 @@ def test_the_list_has_all_fifteen(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "problem"),
     [
         (("measure", "no-such-model"), "no-such-model: neither a name that `components list` lists nor a directory"),
+        (("measure", "gpt2-smal"), "config.json; did you mean gpt2-small or "),
         (("measure", "gpt2-small", "bert-base-small", "--weights", "/w"), "--weights are those of one model"),
         (("measure", "gpt2-small", "--seconds", "0"), "must be above 0"),
         (("study", "--out", "/x", "--seconds", "0"), "must be above 0"),
@@ -145,6 +156,8 @@ def test_claims_are_held_against_a_file(capsys: pytest.CaptureFixture[str], tmp_
     answer = said(capsys, "claims", tmp_path)
     assert answer.code == 0
     assert "attention does not hold  holds 1, does not 1, not known 0" in answer.out
+    assert ": CV " in answer.out
+    assert ": J/FLOP x " in answer.out
     assert "energy: measured" in answer.out
 
 

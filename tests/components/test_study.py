@@ -123,6 +123,14 @@ def test_a_device_that_warms_up_meets_all_parts_alike() -> None:
     assert all((one.gross_joules.cv or 0.0) > 0.05 for one in found.components), "what drifts is seen in the spread"
 
 
+def test_net_energy_is_less_the_idle_power_of_its_own_round() -> None:
+    rig = Rig(gain=lambda t: 1.0 + 0.02 * t)
+    (part,) = dissected(rig, [Known("mlp", "m", None, 1, 50.0, 300.0)], replace(QUICK, trials=4)).components
+    shares = [net / gross for net, gross in zip(part.net_joules.values, part.gross_joules.values, strict=True)]
+    assert shares == pytest.approx([1.0 - IDLE_WATTS / 300.0] * 4, rel=0.03)
+    assert (part.gross_joules.cv or 0.0) > 0.1, "it drifts that much, and idle with it"
+
+
 # --- what the sensor does to us ------------------------------------------------------------------------------------
 
 

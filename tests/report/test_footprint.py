@@ -108,6 +108,7 @@ def test_a_pue_takes_the_place_of_the_published_overhead_and_multiplies_the_host
     added = _added(host=True, pue=Pue(1.5))
     assert added["building (PUE)"] == pytest.approx(0.5 * 93.0)
     assert "building and overhead" not in added
+    assert "building and overhead" not in _added(host=True, pue=Pue(1.0)), "it was said that there is none"
 
 
 def test_a_host_that_is_metered_is_not_added_once_more() -> None:

@@ -42,6 +42,12 @@ def test_energy_that_is_not_measured_is_said_to_be_so() -> None:
     assert "E is not all measured: simulated." in score.notes
 
 
+def test_masses_in_its_notes_are_of_a_size_to_be_read() -> None:
+    score = sci(account(), Boundary(360.0, embodied_grams=12_000.0))
+    assert score is not None
+    assert "M: 12 kg for this period, as given." in score.notes
+
+
 def test_without_output_tokens_or_metered_energy_there_is_no_score() -> None:
     assert sci(account(usages=[replace(usage(), tokens={"input": 7})]), Boundary(360.0)) is None
     assert sci(replace(account(), books=()), Boundary(360.0)) is None

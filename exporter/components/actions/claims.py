@@ -5,10 +5,13 @@ from pathlib import Path
 
 from exporter.components.actions.measuring import plotted
 from exporter.components.book import read_all
-from exporter.components.claims import findings, tally
+from exporter.components.claims import ClaimName, figure_words, findings, tally
 from exporter.components.page import markdown
 from exporter.components.words import case_words, how
 from exporter.dissections.files import write_text
+
+_FIGURES: dict[ClaimName, str] = {"spread": "CV ", "capture": "", "attention": "J/FLOP "}
+"""What the number is that decides."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     found = findings(results)
     for one in found:
         case = f"{one.dissection.model}, {case_words(one.dissection.case)}"
-        figure = "" if one.figure is None else f" {one.figure:.3f}"
+        figure = "" if one.figure is None else f" {_FIGURES[one.claim]}{figure_words(one)}"
         print(f"{one.claim:<10}{one.verdict:<15}{case}:{figure} ({one.where})")
     print()
     for each in tally(found):

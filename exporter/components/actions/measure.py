@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import get_args
 
@@ -76,8 +77,10 @@ def _check(options: argparse.Namespace) -> None:
         raise UsageError("--weights are those of one model, so name only one")
     strange = [name for name in options.models if name not in known and not Path(name).is_dir()]
     if strange and options.weights is None:
+        alike = " or ".join(get_close_matches(strange[0], known, 2))
         raise UsageError(
             f"{strange[0]}: neither a name that `components list` lists nor a directory with a config.json"
+            + (f"; did you mean {alike}?" if alike else "")
         )
 
 

@@ -186,10 +186,12 @@ def plotted(results: Sequence[Dissection], folder: Path, formats: Sequence[str] 
 def code_of(outcome: Outcome, book: Book) -> int:
     """Say where the results are; the exit code."""
     if outcome.interrupted:
-        print(f"stopped: {outcome.measured} cases are in {book.path}", file=sys.stderr)
+        print(f"stopped: {outcome.measured} measured, kept in {book.path}", file=sys.stderr)
         return 130
     if outcome.failed:
-        said = f"{len(outcome.failed)} of {outcome.measured + len(outcome.failed)} cases failed"
-        print(f"llm-energy-exporter: {said}; the others are in {book.path}", file=sys.stderr)
+        cases = outcome.measured + len(outcome.failed)
+        said = f"{len(outcome.failed)} of {cases} case{'s' if cases != 1 else ''} failed"
+        others = f"; the others are in {book.path}" if outcome.measured else ""
+        print(f"llm-energy-exporter: {said}{others}", file=sys.stderr)
         return 1
     return 0
