@@ -14,13 +14,16 @@ from typing import get_args
 
 from exporter import __version__
 from validation import driver, files, machine, report, schedule
+from validation.checking import SECONDS, check, verdict
 from validation.cutting import Knife
 from validation.fake import FakeUnavailableError, plugged_in
 from validation.options import Options
 from validation.results import MachineFacts, StageName, StageResult, Validation
+from validation.stage import Room
 from validation.stages import PLACES, gather
 
 MINUTES = 9.0
+CHECKED = "check.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,33 +50,62 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     chosen = parser.parse_args(typed)
     options = Options(fake=chosen.fake, llama_server=chosen.llama_server, servers=chosen.servers)
-    _check_servers(parser, options)
+    _check_usage(parser, chosen.out, options, check=chosen.check)
     say = _speaker(began)
     try:
         with ExitStack() as stack:
             scratch = stack.enter_context(_scratch(chosen.scratch))
-            chosen.out.mkdir(parents=True, exist_ok=True)
+            if chosen.out is not None:
+                chosen.out.mkdir(parents=True, exist_ok=True)
             driver.find()
             if chosen.fake:
                 stack.enter_context(plugged_in(scratch / "nvml"))
                 say("FAKE: the board is a fake whose watts are made up; nothing that follows is a measurement")
-            deadline = began + 60.0 * chosen.minutes - min(schedule.RESERVE_SECONDS, 6.0 * chosen.minutes)
-            return _validate(
-                _Setting(
-                    chosen.out,
-                    scratch,
-                    [name for name in chosen.only or PLACES if name not in (chosen.skip or ())],
-                    options,
-                    deadline,
-                    shlex.join(["python3", "-m", "validation", *typed]),
-                    say,
-                )
-            )
+            if chosen.check:
+                return _check(chosen, options, scratch, began, say)
+            return _validate(_setting(chosen, options, scratch, began, typed, say))
     except FakeUnavailableError as error:
         say(str(error))
     except OSError as error:
         say(f"{error.filename or chosen.out}: {error.strerror or error}")
     return 1
+
+
+def _check(
+    chosen: argparse.Namespace, options: Options, scratch: Path, began: float, say: Callable[[str], None]
+) -> int:
+    """Ask this machine what would run; 0 if nothing speaks against any of it."""
+    until = began + (SECONDS if chosen.minutes is None else 60.0 * chosen.minutes)
+    here = machine.look(fake=options.fake)
+    room = Room(scratch, scratch, until, time.monotonic, time.sleep, here, say)
+    with Knife().ready() as knife:
+        found = check(room, options, knife)
+    say(verdict(found))
+    if chosen.out is not None:
+        head = ["FAKE: not of any GPU"] if options.fake else []
+        lines = [*head, *(answer.line() for answer in found), verdict(found), ""]
+        files.write(chosen.out / CHECKED, "\n".join(lines))
+    return 1 if any(answer.good is False for answer in found) else 0
+
+
+def _setting(  # noqa: PLR0913, PLR0917 - what the command line says, and what there is
+    chosen: argparse.Namespace,
+    options: Options,
+    scratch: Path,
+    began: float,
+    typed: Sequence[str],
+    say: Callable[[str], None],
+) -> _Setting:
+    minutes = MINUTES if chosen.minutes is None else chosen.minutes
+    return _Setting(
+        out=chosen.out,
+        scratch=scratch,
+        wanted=[name for name in chosen.only or PLACES if name not in (chosen.skip or ())],
+        options=options,
+        deadline=began + 60.0 * minutes - min(schedule.RESERVE_SECONDS, 6.0 * minutes),
+        command=shlex.join(["python3", "-m", "validation", *typed]),
+        say=say,
+    )
 
 
 def _validate(setting: _Setting) -> int:
@@ -149,8 +181,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="python3 -m validation",
         description="Hold this exporter against a real NVIDIA GPU. No setting of the device is ever changed.",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where results go, made if need be")
-    parser.add_argument("--minutes", type=_minutes, default=MINUTES, help="for all of it (default: %(default)g)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where results go, made if need be")
+    parser.add_argument("--check", action="store_true", help="only say what would run here, in a minute")
+    parser.add_argument("--minutes", type=_minutes, help=f"for all of it (default: {MINUTES:g})")
     parser.add_argument("--only", type=_names, metavar="STAGE,...", help=f"of: {', '.join(PLACES)}")
     parser.add_argument("--skip", type=_names, metavar="STAGE,...", help="all but these")
     parser.add_argument("--fake", action="store_true", help="on a fake board: nothing is measured, all is labelled so")
@@ -168,7 +201,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _check_servers(parser: argparse.ArgumentParser, options: Options) -> None:
+def _check_usage(parser: argparse.ArgumentParser, out: Path | None, options: Options, *, check: bool) -> None:
+    if out is None and not check:
+        parser.error("the following arguments are required: --out (or --check)")
     if not options.servers:
         return
     try:

@@ -21,7 +21,8 @@ from exporter.domain.errors import ExporterError
 from validation.components.orders import FAKE_PLAN, Launched, case_seconds, orders, plan_for
 
 FAILED = "failed: "
-_FAKE_BOARD = Place("the fake board")
+FAKE_BOARD = Place("the fake board")
+"""Where models run on the CPU and are metered by a GPU that is none."""
 
 
 def main() -> None:
@@ -44,7 +45,7 @@ def _measure(until: float, book: Book, *, fake: bool) -> None:
     waiting = orders(fake=fake)
     plan = FAKE_PLAN if fake else plan_for(until - time.monotonic(), len(waiting))
     _say(f"{plan.counter_seconds:.2g} s of each part in {plan.trials} trials, about {case_seconds(plan):.0f} s a case")
-    with metering(_FAKE_BOARD if fake else place, "nvml") as meter:
+    with metering(FAKE_BOARD if fake else place, "nvml") as meter:
         longest = 0.0
         for number, one in enumerate(waiting):
             needed = longest or case_seconds(plan)

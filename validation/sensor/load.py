@@ -93,6 +93,7 @@ class TorchLoad:
     def __init__(self, torch: Any, size: int) -> None:
         self.name = f"bfloat16 matrices of {size} x {size}, PyTorch"
         self.one_seconds = PIECE_SECONDS
+        self._operations = 2.0 * size**3
         self._torch = torch
         self._left, self._right = (torch.randn(size, size, device="cuda:0", dtype=torch.bfloat16) for _ in range(2))
         self._product = torch.empty_like(self._left)
@@ -116,6 +117,11 @@ class TorchLoad:
         """Give the memory back; the context stays."""
         self._left = self._right = self._product = None
         self._torch.cuda.empty_cache()
+
+    @property
+    def teraflops(self) -> float:
+        """A second, once warm."""
+        return self._operations / self.one_seconds / 1e12
 
     @property
     def _times(self) -> int:

@@ -18,9 +18,11 @@ class RunsError(Exception):
 
 
 def write(path: Path, runs: Sequence[ServingRun]) -> None:
-    """Recordings are named relative to the file."""
+    """Replace the file at once. Recordings are named relative to it."""
     text = json.dumps([_plain(run) for run in runs], separators=(",", ":"), allow_nan=False)
-    path.write_bytes(gzip.compress(text.encode(), mtime=0))
+    fresh = path.with_name(f".{path.name}.fresh")
+    fresh.write_bytes(gzip.compress(text.encode(), mtime=0))
+    fresh.replace(path)
 
 
 def read(path: Path) -> tuple[ServingRun, ...]:

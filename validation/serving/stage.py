@@ -6,7 +6,7 @@ What a server, an exporter or a lack of time leaves undone is said in the result
 import asyncio
 import importlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -128,9 +128,15 @@ class ServingStage:
             room.say(f"{server.name}: {_pace_words(pace)}")
             load.told, books = Told(), None
             metering = Metering(served, server.name, recording, room.scratch)
+
+            def keep(ended: str) -> None:
+                """All that is known by now, in place of what was known before."""
+                run = _run(server, load.told, books, recording, ended, self._options)
+                keeping.write(room.out / RUNS, [*found.runs, run])
+
             try:
                 metering.await_ready(room)
-                await self._loaded(server.name, load, plan.Sizing(pace, served.bearing), room)
+                await self._loaded(server.name, load, plan.Sizing(pace, served.bearing), room, keep)
                 books = metering.books(time.time())
             finally:
                 stopped = metering.stop()
@@ -138,14 +144,21 @@ class ServingStage:
                     found.runs.append(_run(server, load.told, books, recording, stopped, self._options))
                     keeping.write(room.out / RUNS, found.runs)
 
-    async def _loaded(self, name: str, load: Load, sizing: plan.Sizing, room: Room) -> None:
-        """Nobody there, the load, nobody there."""
+    async def _loaded(
+        self, name: str, load: Load, sizing: plan.Sizing, room: Room, keep: Callable[[str], None]
+    ) -> None:
+        """Nobody there, the load, nobody there; after each phase all is kept, should this be killed in the next."""
+
+        def tell(text: str) -> None:
+            room.say(f"{name}: {text}")
+            keep("the whole program was killed while this server ran")
+
         await load.idle("idle-first", self._terms.first_idle)
         load.until -= self._terms.last_idle
         seconds = load.until - time.time()
         standard = plan.plan(_PLANNED * seconds, sizing, self._terms.grain)
         room.say(f"{name}: {len(standard.phases)} phases in about {standard.seconds:.0f} of {seconds:.0f} s")
-        await load.run(standard, lambda text: room.say(f"{name}: {text}"))
+        await load.run(standard, tell)
         load.until += self._terms.last_idle
         await load.idle("idle-last", self._terms.last_idle)
 
