@@ -99,6 +99,26 @@ def test_a_window_with_others_inside_is_their_sum_and_its_own(
     assert len(gets) == (1 if steps == 5 else 3), "many are asked for at once"
 
 
+@pytest.mark.parametrize(
+    ("methods", "worst"),
+    [
+        (("measured", "estimated"), "estimated"),
+        (("time_proxy", "estimated"), "time_proxy"),
+        (("simulated", "time_proxy"), "simulated"),
+    ],
+)
+def test_energy_is_known_no_better_than_its_worst_part(
+    listener: Listener, client: EnergyClient, hand: Hand, methods: tuple[str, str], worst: str
+) -> None:
+    epoch = nested(client, hand, 1)
+    parts = [*epoch.pieces, *epoch.inner[0].pieces]
+    for number, piece in enumerate(parts):
+        listener.receipts[piece.id] = receipt(piece.id, 1.0, method=methods[number % 2])
+    energy = epoch.energy()
+    assert energy is not None
+    assert energy.method == worst
+
+
 # --- what is not known -----------------------------------------------------------------------------------------------
 
 
