@@ -5,7 +5,7 @@ from importlib.util import find_spec
 import pytest
 
 _HAS_TORCH = find_spec("torch") is not None and find_spec("transformers") is not None
-collect_ignore = [] if _HAS_TORCH else ["test_prepare.py", "test_taking_apart.py", "test_loading.py"]
+collect_ignore = [] if _HAS_TORCH else ["test_caches.py", "test_prepare.py", "test_taking_apart.py", "test_loading.py"]
 
 
 @pytest.fixture(autouse=True, scope="session")
