@@ -14,6 +14,8 @@ downloads nothing, and it never changes a setting of the device: no power limit,
     judging/     (c, d) attribution and proxies, held against what the recordings and the clients know       (pure)
     components   (e) CLEAR's claims, by the `components` command
     overhead     (g) what the exporter costs the server
+    programs     processes that are stopped for certain; driver: finds NVML where the loader does not
+    checking     what would run here, and what would not: `--check`
     results      what came out, as frozen values; files: as JSON; report: as Markdown
     fake         boards that follow the CPU time used by this very program, for `--fake`
 

@@ -18,12 +18,12 @@ from statistics import fmean, stdev
 import psutil
 
 from validation.options import Options
+from validation.programs import ProgramError
 from validation.results import Check, Figure, MachineFacts, StageResult
 from validation.serving import servers
 from validation.serving.load import Load, loading, warmed_up
 from validation.serving.metering import Metering
 from validation.serving.plan import Class, Sizing
-from validation.serving.programs import ProgramError
 from validation.serving.run import Served, ServerFailedError, ServerUnderTest
 from validation.stage import Room
 

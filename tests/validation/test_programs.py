@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.validation.stages import MACHINE
-from validation.serving.programs import Program, ProgramError, answers, free_port
+from validation.programs import Program, ProgramError, answers, free_port
 from validation.stage import Room
 
 

@@ -74,8 +74,14 @@ def _asked(place: str, room: Room, options: Options, knife: Knife) -> Iterator[A
             yield from importlib.import_module(f"validation.checking.{place}").answers(room, options)
     except CutError as cut:
         yield Answer(place, None, f"not answered in time: {cut}")
-    except Exception:  # noqa: BLE001 - what a machine that nobody has tried has in store is what is asked for here
-        yield Answer(place, good=False, words=last_lines())
+    except Exception as error:  # noqa: BLE001 - what a machine that nobody has tried has in store is what is asked
+        yield Answer(place, good=False, words=said_by(error))
+
+
+def said_by(error: Exception) -> str:
+    """What is to be read of an error: of ours and NVML's their words, of others where they come from as well."""
+    ours = type(error).__module__.partition(".")[0] in {"exporter", "validation", "pynvml"}
+    return str(error) if ours else last_lines()
 
 
 def _packages(room: Room, options: Options) -> Iterator[Answer]:

@@ -5,9 +5,9 @@ import time
 from collections.abc import Iterator
 
 from validation.checking import Answer
+from validation.programs import ProgramError
 from validation.serving.load import loading
 from validation.serving.plan import Class
-from validation.serving.programs import ProgramError
 from validation.serving.run import ClientTruth, Served, ServerFailedError, ServerUnderTest
 from validation.stage import Room
 

@@ -14,11 +14,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from validation.checking import Answer
+from validation.checking import Answer, said_by
 from validation.options import Options
-from validation.schedule import last_lines
+from validation.programs import Program
 from validation.serving import board
-from validation.serving.programs import Program
 from validation.stage import Room
 
 _ROOT = Path(__file__).parents[2]
@@ -72,8 +71,8 @@ def _tried(name: str, ask: Callable[[], str]) -> Answer:
     began = time.monotonic()
     try:
         words = ask()
-    except Exception:  # noqa: BLE001 - as everywhere here
-        return Answer(name, good=False, words=last_lines())
+    except Exception as error:  # noqa: BLE001 - as everywhere here
+        return Answer(name, good=False, words=said_by(error))
     return Answer(name, good=True, words=f"{words} ({time.monotonic() - began:.1f} s)")
 
 

@@ -18,8 +18,8 @@ from validation.components.findings import checks, figures, tables
 from validation.components.measuring import FAILED
 from validation.files import room_for_picture
 from validation.options import Options
+from validation.programs import Program
 from validation.results import MachineFacts, StageResult
-from validation.serving.programs import Program
 from validation.stage import Room
 
 ROOT = Path(__file__).parents[2]

@@ -15,8 +15,8 @@ from validation import machine as machines
 from validation.cutting import CutError
 from validation.files import stage_from_json
 from validation.options import Options
+from validation.programs import dying_with_us
 from validation.results import MachineFacts, StageResult
-from validation.serving.programs import dying_with_us
 from validation.stage import Room
 
 ROOT = Path(__file__).parents[2]

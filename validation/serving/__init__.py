@@ -6,7 +6,6 @@ its own and reads the server's log and NVML; then comes the load, and what its c
     run        the contract: a server under test, what clients know, what was recorded
     servers    which servers with which models
     llama      llama-server; binary: where it is and how it sees the GPU; gguf: a model file of random weights
-    programs   processes that are stopped for certain
     plan       what is asked, sized to a pace and a time (pure); load: asks it, and keeps what clients know
     metering   the exporter as a process
     stage      all of it, in order; keeping: runs in a file, to be judged again

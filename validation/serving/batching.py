@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from validation.options import Options
+from validation.programs import Program, ProgramError
 from validation.results import Check, Figure, MachineFacts
 from validation.serving.batching_server import LOG_OPTIONS, SHAPES
 from validation.serving.gguf import Shape, tensors_of
-from validation.serving.programs import Program, ProgramError
 from validation.serving.run import Bearing, Served, ServerFailedError
 from validation.stage import Room
 

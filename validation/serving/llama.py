@@ -11,10 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from validation.options import Options
+from validation.programs import Program, ProgramError, answers, free_port
 from validation.results import Check, Figure, MachineFacts
 from validation.serving import board, gguf
 from validation.serving.binary import Installed, installed, on_cpu, on_gpu
-from validation.serving.programs import Program, ProgramError, answers, free_port
 from validation.serving.run import Bearing, Served, ServerFailedError
 from validation.stage import Room
 

@@ -16,8 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 import exporter
+from validation.programs import Program, answers, free_port
 from validation.serving import board
-from validation.serving.programs import Program, answers, free_port
 from validation.serving.run import Books, DeviceBooks, Served
 from validation.stage import Room
 

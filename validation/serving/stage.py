@@ -13,12 +13,12 @@ from typing import Any, cast
 
 from validation.cutting import CutError
 from validation.options import Options
+from validation.programs import ProgramError
 from validation.results import Check, Figure, MachineFacts, StageResult
 from validation.schedule import last_lines
 from validation.serving import keeping, plan
 from validation.serving.load import Load, Told, loading, warmed_up
 from validation.serving.metering import SETTLE_SECONDS, Metering
-from validation.serving.programs import ProgramError
 from validation.serving.run import Books, ClientTruth, Judge, Served, ServerFailedError, ServerUnderTest, ServingRun
 from validation.serving.servers import servers
 from validation.stage import Room
