@@ -3,24 +3,20 @@
 import argparse
 import json
 import sys
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError, URLError
-from urllib.parse import unquote_to_bytes, urlencode
-from urllib.request import Request, urlopen
+from urllib.parse import urlencode
 
 from exporter.calibrate.files import write_whole
 from exporter.domain.errors import CalibrationError, ExporterError, StateError, UsageError
 from exporter.proxy.calibration.calibration import Calibration, from_json, to_json
 from exporter.proxy.calibration.saved import ENTRY, unpack
 from exporter.state import FILE_NAME, StateStore
+from exporter.web import OPEN, Access, Web, access_of
 
 _PATH = "/api/v1/calibration"
 _TIMEOUT_SECONDS = 10.0
-_LARGEST_BYTES = 1 << 24
 
 ByServer = Mapping[str, Sequence[Calibration]]
 
@@ -32,12 +28,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--state-dir", type=Path, metavar="DIR", help="the state of an exporter that has stopped")
     parser.add_argument("--server", metavar="NAME", help="which server, where there are several")
     parser.add_argument("--model", metavar="NAME", help="which model, where there are several")
+    parser.add_argument("--user", metavar="NAME", help="for the exporter; the password is taken from --password-file")
+    parser.add_argument("--password-file", type=Path, metavar="FILE", help="file with the password")
+    parser.add_argument("--token-file", type=Path, metavar="FILE", help="file with a bearer token")
+    parser.add_argument("--ca-file", type=Path, metavar="FILE", help="authorities (PEM) of the exporter's certificate")
     parser.add_argument("--output", type=Path, metavar="FILE", help="where to write; standard output if left out")
 
 
 def run(options: argparse.Namespace) -> int:
     """Find the calibration and write it."""
-    found = from_url(options.url) if options.url is not None else from_state(options.state_dir)
+    found = from_url(options.url, access_of(options)) if options.url is not None else from_state(options.state_dir)
     text = to_json(choose(found, options.server, options.model))
     if options.output is None:
         print(text, end="")
@@ -63,17 +63,18 @@ def choose(found: ByServer, server: str | None, model: str | None) -> Calibratio
     raise UsageError(f"{'several calibrations fit' if fitting else 'no calibration fits'}; there are: {known}")
 
 
-def from_url(url: str) -> ByServer:
+def from_url(url: str, access: Access = OPEN) -> ByServer:
     """All calibrations of a running exporter. A name and a password may stand in its URL; no error repeats them.
 
     Raises:
         ExporterError: it cannot be asked, or does not answer as an exporter does.
+        UsageError: the URL is none.
     """
-    url, headers = _apart(url)
-    listed = _listed(_get(url, _PATH, headers), url)
+    web = Web(url, access, timeout_seconds=_TIMEOUT_SECONDS)
+    listed = _listed(_get(web, _PATH), web.url)
     found: dict[str, list[Calibration]] = {}
     for server, model in listed:
-        text = _get(url, f"{_PATH}?{urlencode({'server': server, 'model': model}, errors='replace')}", headers)
+        text = _get(web, f"{_PATH}?{urlencode({'server': server, 'model': model}, errors='replace')}")
         found.setdefault(server, []).append(from_json(text))
     return found
 
@@ -86,35 +87,11 @@ def _listed(text: str, url: str) -> list[tuple[str, str]]:
         raise ExporterError(f"{url}{_PATH}: this is no answer of llm-energy-exporter; is the address right?") from None
 
 
-def _apart(url: str) -> tuple[str, Mapping[str, str]]:
-    """The URL without `NAME:PASSWORD@`, and the header that shows them instead."""
-    if not url.startswith(("http://", "https://")):
-        raise UsageError(f"--url {url}: must begin with http:// or https://")
-    scheme, _, rest = url.partition("://")
-    authority, slash, path = rest.partition("/")
-    shown, at, host = authority.rpartition("@")
-    headers = {"Authorization": "Basic " + b64encode(unquote_to_bytes(shown)).decode("ascii")} if at else {}
-    return f"{scheme}://{host}{slash}{path}", headers
-
-
-def _get(url: str, path: str, headers: Mapping[str, str]) -> str:
-    where = url.rstrip("/") + path
-    try:
-        request = Request(where)  # noqa: S310 - the scheme was looked at
-        for name, value in headers.items():
-            request.add_unredirected_header(name, value)
-        with urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310 - the scheme was looked at
-            content: bytes = answer.read(_LARGEST_BYTES)
-    except HTTPError as error:
-        raise ExporterError(f"{where}: answered {error.code} {error.reason}; {_meaning(error.code)}") from error
-    except (URLError, HTTPException, OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        raise ExporterError(f"{where}: cannot be asked ({reason}); is the exporter running there?") from error
-    return content.decode("utf-8", "replace")
-
-
-def _meaning(status: int) -> str:
-    return "give --url https://NAME:PASSWORD@HOST:PORT" if status == 401 else "is this llm-energy-exporter?"
+def _get(web: Web, path: str) -> str:
+    answer = web.ask(path)
+    if not answer.good:
+        raise ExporterError(f"{web.url}{path} answered {answer.status}: is this llm-energy-exporter?")
+    return answer.text
 
 
 def from_state(directory: Path) -> ByServer:

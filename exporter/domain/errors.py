@@ -12,6 +12,7 @@
      +- TuneError              no setting can be tried, or one could not be put back
      |   +- KnobError          the device refuses a setting
      +- ReportError            nobody can say what was booked
+     +- WebError               whoever is asked over HTTP does not answer
 
 A bug of ours is an AssertionError and is not in this tree. A bad line of a log is no error: it is counted.
 """
@@ -82,3 +83,7 @@ class KnobError(TuneError):
 
 class ReportError(ExporterError):
     """A Prometheus, an exporter or a recording does not say what a report needs."""
+
+
+class WebError(ExporterError):
+    """Nobody answers at an address, or somebody who does not let us in."""

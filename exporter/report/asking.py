@@ -8,10 +8,10 @@ from pathlib import Path
 
 from exporter.config.kinds import UnfitError
 from exporter.config.quantities import seconds
-from exporter.domain.errors import ReportError, UsageError
+from exporter.domain.errors import ReportError, UsageError, WebError
 from exporter.report.account import Account
 from exporter.report.sources import prometheus, recorded, running
-from exporter.report.sources.access import OPEN, Access
+from exporter.web import OPEN, Access
 
 DEFAULT_EXPORTER = "http://127.0.0.1:9460"
 _URL = re.compile(r"https?://", re.IGNORECASE)
@@ -60,7 +60,7 @@ def accounts(asked: Asked, sources: Sources = EVERYBODY) -> tuple[Account, Accou
 
     Raises:
         UsageError: what was asked does not fit together.
-        ReportError: whoever was asked does not say it. RecordingError: a file is no recording.
+        ReportError, WebError: whoever was asked does not say it. RecordingError: a file is no recording.
     """
     if asked.prometheus is None:
         _only_of_prometheus(asked)
@@ -89,7 +89,7 @@ def _nearby(asked: Asked, sources: Sources) -> Account:
     """The exporter that is asked where nobody is named; without it, an error that says how to name one."""
     try:
         return sources.running(DEFAULT_EXPORTER, access=asked.access)
-    except ReportError as error:
+    except (ReportError, WebError) as error:
         raise ReportError(f"{error}; or name a source: --exporter URL, --prometheus URL, --recording FILE") from error
 
 

@@ -14,7 +14,7 @@ from exporter.report.compose import Choices, compose, embodied_of
 from exporter.report.footprint import price_of
 from exporter.report.grid import country
 from exporter.report.render import Format, render
-from exporter.report.sources.access import Access
+from exporter.web import access_of
 
 _BY_SUFFIX: dict[str, Format] = {".md": "markdown", ".markdown": "markdown", ".html": "html", ".htm": "html"}
 _BY_SUFFIX[".json"] = "json"
@@ -89,29 +89,6 @@ def _asked(options: argparse.Namespace, now: float, show: Callable[[float], None
         until=options.until,
         matchers=tuple(options.match),
         compare=options.compare,
-        access=_access(options),
+        access=access_of(options),
         watch=show,
     )
-
-
-def _access(options: argparse.Namespace) -> Access:
-    if options.token_file is not None and options.user is not None:
-        raise UsageError("--token-file and --user: at most one of the two ways to be let in")
-    if (options.user is None) != (options.password_file is None):
-        raise UsageError("--user and --password-file: neither is of use without the other")
-    return Access(
-        token=_secret(options.token_file),
-        user=options.user or "",
-        password=_secret(options.password_file),
-        ca_file=options.ca_file,
-    )
-
-
-def _secret(path: Path | None) -> str:
-    """The first line of a file: secrets on a command line are seen by everybody on the machine."""
-    if path is None:
-        return ""
-    try:
-        return path.read_text(encoding="utf-8").partition("\n")[0].strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read: {error}") from error

@@ -116,17 +116,26 @@ def test_a_password_stands_in_the_url_and_in_no_error(capsys: pytest.CaptureFixt
     with serving({"chat": [CALIBRATION]}, web_config) as url:
         asked = url.replace("://", "://alice:{}@")
         assert run(capsys, "export", "--url", asked.format("p%40ss:word"))[0] == 0
+        (tmp_path / "password").write_text("p@ss:word\n")
+        given = ("--user", "alice", "--password-file", tmp_path / "password")
+        assert run(capsys, "export", "--url", url, *given)[0] == 0
+        assert run(capsys, "export", "--url", url, *given[:2])[0] == 2
         for wrong in (url, asked.format("hunter2")):
             code, _, err = run(capsys, "export", "--url", wrong)
-            assert (code, "answered 401" in err, "NAME:PASSWORD@" in err, "hunter2" in err) == (1, True, True, False)
+            assert (code, "let us in (401)" in err, "--password-file" in err, "hunter2" in err) == (
+                1,
+                True,
+                True,
+                False,
+            )
 
 
 @pytest.mark.parametrize(
     ("url", "code", "said"),
     [
-        ("localhost:9460", 2, "must begin with http:// or https://"),
-        ("file:///etc/passwd", 2, "must begin with http:// or https://"),
-        ("http://127.0.0.1:1", 1, "is the exporter running there?"),
+        ("localhost:9460", 2, "it begins with http:// or https://"),
+        ("file:///etc/passwd", 2, "it begins with http:// or https://"),
+        ("http://127.0.0.1:1", 1, "Connection refused"),
         ("http://[", 1, "cannot be asked"),
         ("http://127.0.0.1:port", 1, "cannot be asked"),
     ],

@@ -12,11 +12,10 @@ from exporter.report.account import Account
 from exporter.report.comparison import compare
 from exporter.report.leaderboard import standings
 from exporter.report.sources import prometheus
-from exporter.report.sources.access import OPEN
 from exporter.report.sources.period import Period
 from exporter.report.sources.queries import Api
-from exporter.report.sources.web import Web
 from exporter.report.totals import totals
+from exporter.web import OPEN, Web
 from tests.metrics.examples import published
 from tests.report.remembered import Life, remembering
 

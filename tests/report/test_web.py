@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from exporter.domain.errors import ReportError, UsageError
+from exporter.domain.errors import ReportError, UsageError, WebError
 from exporter.report.sources import prometheus, running
-from exporter.report.sources.access import Access
+from exporter.web import Access
 from tests.e2e.web import free_port
 from tests.server.access.authority import Pair, found, needs_openssl
 
@@ -75,7 +75,7 @@ def server() -> Iterator[Answering]:
 
 def why(url: str, access: Access | None = None) -> str:
     """What is said when no account comes of it."""
-    with pytest.raises(ReportError) as raised:
+    with pytest.raises((ReportError, WebError)) as raised:
         prometheus.account(url, 1000.0, 2000.0, access=access or Access())
     assert "\n" not in str(raised.value)
     return str(raised.value)
@@ -83,6 +83,11 @@ def why(url: str, access: Access | None = None) -> str:
 
 def test_nobody_there_is_said() -> None:
     assert "cannot be asked: [Errno 111] Connection refused" in why(f"http://127.0.0.1:{free_port()}")
+
+
+@pytest.mark.parametrize("url", ["http://[", "http://127.0.0.1:port"])
+def test_an_address_that_cannot_be_one_is_said(url: str) -> None:
+    assert "cannot be asked" in why(url)
 
 
 def test_a_page_that_is_not_there_asks_for_prometheus_own_address(server: Answering) -> None:

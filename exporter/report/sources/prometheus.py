@@ -14,14 +14,13 @@ from exporter.domain.errors import ReportError
 from exporter.metrics.catalogue import budgets, itself
 from exporter.metrics.catalogue.family import Family
 from exporter.report.account import Account
-from exporter.report.sources.access import OPEN, Access
 from exporter.report.sources.booked import books_on, usages_on
 from exporter.report.sources.cautions import cautions_on, named
 from exporter.report.sources.incarnations import grown
 from exporter.report.sources.period import LOOKBACK_SECONDS, Exporter, Period, Target
 from exporter.report.sources.queries import Api, selector
 from exporter.report.sources.series import Page
-from exporter.report.sources.web import Web
+from exporter.web import OPEN, Access, Web
 
 _JOULES_PER_KWH = 3.6e6
 _TWICE_SECONDS = 1e-3

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from exporter.domain.errors import ReportError
-from exporter.report.sources.web import Web
+from exporter.web import Web
 
 _NOT_FOUND, _SERVER_ERROR = 404, 500
 

@@ -7,11 +7,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from exporter.domain.errors import ReportError
 from exporter.metrics.catalogue import budgets, itself
 from exporter.report.account import Account
-from exporter.report.sources.access import OPEN, Access
 from exporter.report.sources.booked import books_on, usages_on
 from exporter.report.sources.cautions import cautions_on
 from exporter.report.sources.series import LABELS, Page, Values, series_of
-from exporter.report.sources.web import Web
+from exporter.web import OPEN, Access, Web
 
 _PATH = "/metrics"
 _JOULES_PER_KWH = 3.6e6
