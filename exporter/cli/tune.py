@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from exporter.tune.objective import Objective
     from exporter.tune.session import Options
 
+_SIZES = ("concurrency", "prompt_tokens", "output_tokens")
+"""Of a load; what is not said is as `Plan` has it."""
+
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_argument_group("what is tried")
@@ -50,9 +53,9 @@ def _add_exporter(group: argparse._ArgumentGroup) -> None:
 def _add_load(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--load", metavar="URL", help="an OpenAI-compatible server, to be asked all the time")
     group.add_argument("--model", metavar="NAME", help="of the requests")
-    group.add_argument("--concurrency", type=int, default=16, metavar="N", help="requests at once (16)")
-    group.add_argument("--prompt-tokens", type=int, default=500, metavar="N", help="of each, about (500)")
-    group.add_argument("--output-tokens", type=int, default=200, metavar="N", help="of each (200)")
+    group.add_argument("--concurrency", type=int, metavar="N", help="requests at once (16)")
+    group.add_argument("--prompt-tokens", type=int, metavar="N", help="of each, about (500)")
+    group.add_argument("--output-tokens", type=int, metavar="N", help="of each (200)")
     group.add_argument("--api-key-env", metavar="VAR", help="environment variable with the server's key")
 
 
@@ -60,7 +63,9 @@ def _run(options: argparse.Namespace) -> int:
     from exporter.tune import session  # noqa: PLC0415 - only this command needs it
 
     if options.restore:
-        return session.restore(sys.stdout)
+        if options.apply:
+            raise UsageError("--restore and --apply: one of them; --apply puts back first what was left")
+        return session.restore(sys.stdout, json=options.json)
     if options.keep and not options.apply:
         raise UsageError("--keep: only with --apply: nothing is recommended before it was tried")
     return session.run(_chosen(options), sys.stdout)
@@ -74,6 +79,10 @@ def _chosen(options: argparse.Namespace) -> "Options":
     for name, least in (("trials", 2), ("seconds", 0.5), ("requests", 1), ("max_wait", 0.5)):
         if not getattr(options, name) >= least:
             raise UsageError(f"--{name.replace('_', '-')} {getattr(options, name):g}: at least {least:g}")
+    if (options.user is None) != (options.password_env is None):
+        raise UsageError("--user and --password-env: neither is of use without the other")
+    if options.insecure and options.ca_file is not None:
+        raise UsageError("--insecure and --ca-file: one of them; without a check no authority is asked")
     password = _secret("--password-env", options.password_env)
     access = Access(options.exporter, options.user, password, options.ca_file, insecure=options.insecure)
     _ = access.metrics_url  # wrong ones are refused before anything is asked
@@ -109,15 +118,19 @@ def _load(options: argparse.Namespace) -> "Plan | None":
     from exporter.tune.load import Plan  # noqa: PLC0415
 
     if options.load is None:
+        for name in ("model", "api_key_env", *_SIZES):
+            if getattr(options, name) is not None:
+                raise UsageError(f"--{name.replace('_', '-')}: of no use without --load URL")
         return None
     endpoint(options.load, "chat", "--load")
     if not options.model:
         raise UsageError("--load: which model is asked for? --model NAME")
-    for name in ("concurrency", "prompt_tokens", "output_tokens"):
-        if getattr(options, name) < 1:
-            raise UsageError(f"--{name.replace('_', '-')} {getattr(options, name)}: at least 1")
+    sizes = {name: getattr(options, name) for name in _SIZES if getattr(options, name) is not None}
+    for name, size in sizes.items():
+        if size < 1:
+            raise UsageError(f"--{name.replace('_', '-')} {size}: at least 1")
     target = Target(options.load, options.model, _secret("--api-key-env", options.api_key_env))
-    return Plan(target, options.concurrency, options.prompt_tokens, options.output_tokens)
+    return Plan(target, **sizes)
 
 
 def _secret(option: str, variable: str | None) -> str | None:

@@ -100,17 +100,20 @@ def run(options: Options, out: TextIO, progress: Progress | None = None) -> int:
     return 0 if verdict.kind in ("recommend", "no gain") else 1
 
 
-def restore(out: TextIO) -> int:
+def restore(out: TextIO, *, json: bool = False) -> int:
     """Put back what killed tuners left; says what.
 
     Raises:
         TuneError: something could not be put back.
     """
-    told = False
+    told = []
     for line in guard.restore_all():
-        told = True
-        print(line, file=out)
-    if not told:
+        told.append(line)
+        if not json:
+            print(line, file=out)
+    if json:
+        telling.restored(told, out)
+    elif not told:
         print("nothing was left to put back", file=out)
     return 0
 

@@ -55,6 +55,11 @@ def all_of(outcome: Outcome, verdict: Verdict, undo: Sequence[str], out: TextIO,
         print("Everything was put back.", file=out)
 
 
+def restored(lines: Sequence[str], out: TextIO) -> None:
+    """What became of that which killed tuners had left, as JSON."""
+    print(json_.dumps({"restored": list(lines)}, indent=1), file=out)
+
+
 def _print_json(document: dict[str, object], outcome: Outcome, undo: Sequence[str], out: TextIO) -> None:
     whole = {**document, "cautions": list(outcome.cautions), "undo": list(undo)}
     print(json_.dumps(whole, indent=1), file=out)

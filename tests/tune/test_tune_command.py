@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from exporter import undo
 from tests.e2e.web import wait_until
 from tests.fakes.nvml import NO_PERMISSION, FakeNvml, Fault
 from tests.fakes.serving import DECODE_HEAVY, PREFILL_HEAVY
@@ -140,9 +141,14 @@ def test_without_a_gpu_or_an_exporter_it_says_so_in_a_line(fake_library: Path, t
         (("--keep",), "only with --apply"),
         (("--seconds", "0"), "--seconds 0: at least 0.5"),
         (("--load", "http://127.0.0.1:9"), "--model NAME"),
+        (("--load", "http://127.0.0.1:9", "--model", "m", "--output-tokens", "0"), "--output-tokens 0: at least 1"),
+        (("--concurrency", "4"), "--concurrency: of no use without --load"),
+        (("--user", "me"), "--user and --password-env: neither"),
+        (("--insecure", "--ca-file", "ca.pem"), "--insecure and --ca-file: one of them"),
+        (("--restore", "--apply"), "--restore and --apply: one of them"),
         (("--load", "nowhere", "--model", "m"), "--load: not the URL of a server"),
         (("--exporter", "nowhere"), "--exporter nowhere: say http://HOST:PORT"),
-        (("--password-env", "NO_SUCH_VARIABLE"), "there is no such environment variable"),
+        (("--user", "me", "--password-env", "NO_SUCH_VARIABLE"), "there is no such environment variable"),
     ],
 )
 def test_wrong_usage_is_refused_with_what_to_say(
@@ -152,3 +158,18 @@ def test_wrong_usage_is_refused_with_what_to_say(
 
     assert main(["tune", *arguments]) == 2
     assert says in capsys.readouterr().err
+
+
+def test_what_was_put_back_is_json_where_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from exporter.cli import main  # noqa: PLC0415 - as above
+
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+    left = undo.write(tmp_path, undo.Undo("gpu0", "GPU-1", 700_000))
+    left.path.write_text(left.path.read_text().replace('"boot": "', '"boot": "an earlier one '))
+    assert main(["tune", "--restore", "--json"]) == 0
+    (said,) = json.loads(capsys.readouterr().out)["restored"]
+    assert said.startswith("gpu0: the machine was started anew")
+    assert main(["tune", "--restore"]) == 0
+    assert capsys.readouterr().out == "nothing was left to put back\n"
