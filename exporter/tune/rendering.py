@@ -43,16 +43,21 @@ class Plan:
 
     def lines(self) -> Iterator[str]:
         """As text."""
-        what = {"power_limit": "power limit", "clocks": "highest graphics clock, locked"}[self.knob]
-        yield f"knob        {what} of {self.devices}"
+        what = {"power_limit": "power limit of {}", "clocks": "highest graphics clock of {}, locked"}[self.knob]
+        yield f"knob        {what.format(self.devices)}"
         yield f"settings    {', '.join(map(str, self.settings))} {self.unit} (the last is the default)"
         yield f"permission  {self.permission}"
         yield f"objective   {self.objective}"
         yield f"counted     requests of {', '.join(self.servers)}, by the books of {self.exporter}"
         yield f"load        {self.load}"
-        yield f"takes       at most {self.most_trials} trials and {_minutes(self.most_seconds)}"
+        yield f"takes       {self._how_long()}"
         for note in self.notes:
             yield f"note        {note}"
+
+    def _how_long(self) -> str:
+        most = f"at most {self.most_trials} trials and {_minutes(self.most_seconds)}"
+        one = _minutes(self.most_seconds / self.most_trials)
+        return most if self.applies else f"one trial, at most {one}; with --apply {most}"
 
     def document(self) -> Mapping[str, Any]:
         """As JSON values."""

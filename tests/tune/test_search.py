@@ -159,6 +159,20 @@ def test_a_limit_that_is_out_of_reach_lies_near_its_neighbours() -> None:
     assert places[-1] - places[-5] < places[4] - places[0]
 
 
+def test_nothing_below_what_was_tried_is_recommended_however_the_curve_slopes() -> None:
+    search = search_of("clocks", ANY)
+    lower, middle = search.settings[len(search.settings) // 2], search.settings[-3]
+    trials = [
+        Trial(setting, 60.0, joules * 1000.0, 1000, 100, 1.0, 9000.0, at_seconds=60.0 * number, error=0.001)
+        for number, (setting, joules) in enumerate([(search.default, 1.0), (middle, 0.8), (lower, 0.3)])
+    ]
+    standing = Standing(search, trials)
+    promising = standing.promising()
+    assert promising is not None
+    assert search.settings[promising] < lower, "further down promises more, so it is worth a trial"
+    assert judge(search, trials, LEAST_REQUESTS).setting == lower
+
+
 def test_of_one_trial_the_default_is_best_and_feasible() -> None:
     search = search_of("clocks", slowdown(1.0))
     base = trial(CHAT, search, search.default, 0, noise=0.0, chance=random.Random(1))  # noqa: S311 - noise

@@ -94,6 +94,7 @@ def test_a_dry_run_measures_the_default_and_changes_nothing(fake_library: Path, 
         assert fake.set_calls() == []
     assert done.stdout.startswith("dry run: nothing is changed\n")
     assert "counted     requests of chat" in done.stdout
+    assert "takes       one trial, at most 4 s; with --apply at most 15 trials and 54 s" in done.stdout
     assert "--apply tries the other settings" in done.stdout
     assert done.stderr == ""
 
