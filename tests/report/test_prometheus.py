@@ -51,6 +51,9 @@ LIVES = (
     life("old", 1.0, 3.0, EARLIER),
     life("old and restarted", 1.0, 1.5, EARLIER),
     life("old and restarted", 1.52, 3.0, RESTART),
+    life("flicker", -1.0, 1.5, EARLIER),
+    life("flicker", 1.55, 1.55, NOON + 1.54 * HOUR),
+    life("flicker", 1.57, 3.0, NOON + 1.56 * HOUR),
     life("gone", -1.0, 1.0, EARLIER),
     life("twice", -1.0, 3.0, EARLIER),
     life("twice", -1.0, 3.0, EARLIER, instance="a:9460 by another name"),
@@ -133,6 +136,15 @@ def test_books_that_began_anew_twice_are_added_up(url: str) -> None:
     assert hours(asked(url, "restarts")) == pytest.approx(1.5 + (second + third) / HOUR, abs=61.0 / HOUR)
     whole, parts = asked(url, "restarts"), [asked(url, "restarts", *edges) for edges in ((0.0, 1.55), (1.55, 2.0))]
     assert hours(whole) == pytest.approx(sum(map(hours, parts)))
+
+
+def test_books_too_short_to_be_seen_at_the_steps_of_a_long_period_are_said_to_be_missed(url: str) -> None:
+    def missed(since: float) -> bool:
+        return any("a:9460: began new books" in caution for caution in asked(url, "flicker", since).cautions)
+
+    assert missed(-400.0), "a step is five minutes, and these books were scraped once"
+    assert not missed(-0.5)
+    assert hours(asked(url, "flicker", -0.5)) == pytest.approx(2.0 + 0.01 + 0.44, abs=0.02)
 
 
 def test_a_model_that_only_the_books_before_knew_is_counted_once(url: str) -> None:
