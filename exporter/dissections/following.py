@@ -92,7 +92,7 @@ class Results:
             if one.problem and one.problem != before.problem:
                 log.warning("components.results: %s; the exporter goes on without it", one.problem)
             elif not one.problem and one != before:
-                log.info("components.results: %s has %d cases", path, len(one.dissections))
+                log.info("components.results: %s is read; cases: %d", path, len(one.dissections))
 
 
 def _view(known: dict[Path, _Known]) -> DissectionsView:
