@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 import transformers
 
@@ -68,6 +69,14 @@ def _cpu_cache_bytes(folder: Path) -> int:
 def _kibibytes(file: Path) -> int:
     text = file.read_text().strip()
     return int(text[:-1]) if text.endswith("K") and text[:-1].isdigit() else 0
+
+
+def free_bytes(device: Any) -> int:
+    """How much memory the device has left: of a CPU, what can be had without pushing anybody else out."""
+    if device.type == "cpu":
+        return int(psutil.virtual_memory().available)
+    free, _ = torch.cuda.mem_get_info(device)
+    return int(free)
 
 
 def memory_budget_bytes(device: Any) -> int:

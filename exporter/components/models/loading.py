@@ -17,6 +17,7 @@ from transformers.models.auto import modeling_auto
 from transformers.utils import logging as transformers_logging
 
 from exporter.components.models.catalogue import CATALOGUE, SMALL_CATALOGUE, Architecture
+from exporter.components.models.hardware import free_bytes
 from exporter.components.models.shaping import changed, shape_of
 from exporter.domain.dissection import Case
 from exporter.domain.errors import ComponentsError
@@ -168,8 +169,22 @@ def _module(name: str, config: Any, case: Case, weights: str | None, device: Any
         with torch.device(device):
             return auto.from_config(config, **options)
 
+    if weights is None and device.type != "meta":
+        _expect_room(name, auto, config, dtype, device)
     attention, module = _with_attention(name, case.attention, built)
     return attention, module.eval().requires_grad_(requires_grad=False).to(device)
+
+
+def _expect_room(name: str, auto: Any, config: Any, dtype: Any, device: Any) -> None:
+    """Before the weights are made: where memory ends, Linux ends this process without a word."""
+    with torch.device("meta"):
+        bare = auto.from_config(config, dtype=dtype, attn_implementation="eager")
+    needed, free = sum(one.numel() * one.element_size() for one in bare.parameters()), free_bytes(device)
+    if needed > free:
+        raise ComponentsError(
+            f"{name}: too little memory on {device}: weights of {needed / 1e9:.1f} GB as {str(dtype)[6:]}, and "
+            f"{free / 1e9:.1f} GB are free; a small variant (`components list --small`) or a shorter dtype may fit"
+        )
 
 
 def _with_attention(name: str, attention: str, built: Callable[[str], Any]) -> tuple[str, Any]:

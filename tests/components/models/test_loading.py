@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from exporter.components.models import CATALOGUE, prepare
+from exporter.components.models import CATALOGUE, loading, prepare
 from exporter.components.models.loading import load, quiet
 from exporter.components.models.preparing import Order, take_apart
 from exporter.domain.dissection import Case
@@ -170,3 +170,14 @@ def test_weights_of_another_family_are_refused(saved: Path) -> None:
 def test_weights_fit_only_their_own_configuration(saved: Path) -> None:
     with pytest.raises(ComponentsError, match="fit their own configuration: leave out layers"):
         prepare("gpt2-small", CASE, device="cpu", weights=str(saved), changes={"layers": 3})
+
+
+def test_a_model_that_does_not_fit_into_memory_is_refused_before_its_weights_are_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(loading, "free_bytes", lambda _device: 28_000_000_000)
+    with pytest.raises(ComponentsError, match=r"qwen3-30b-a3b: too little memory on cpu: weights of 61\.1 GB"):
+        prepare("qwen3-30b-a3b", Case(sequence=8, dtype="bfloat16"), device="cpu")
+    monkeypatch.setattr(loading, "free_bytes", lambda _device: 1_000_000)
+    with pytest.raises(ComponentsError, match=r"and 0\.0 GB are free"):
+        prepare("gpt2-small", CASE, device="cpu")
