@@ -233,3 +233,9 @@ def test_without_pytorch_the_way_to_get_it_is_said(
     answer = said(capsys, "measure", "gpt2-small", "--out", tmp_path)
     assert answer.code == 1
     assert "pip install 'llm-energy-exporter[components]'" in answer.err
+
+
+def test_a_size_beside_models_that_say_their_own_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["--out", str(tmp_path), "--models", "gpt2", "--size", "small", "--device", "cpu"]
+    assert main(["components", "study", *asked]) == 2
+    assert "--size: of no use with --models" in capsys.readouterr().err

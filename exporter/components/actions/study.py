@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="results, plots and report.md")
     parser.add_argument("--models", nargs="+", metavar="MODEL", help="only these")
     parser.add_argument(
-        "--size", choices=("auto", "full", "small"), default="auto", help="of the models (auto: small on a CPU)"
+        "--size", choices=("auto", "full", "small"), default="auto", help="of all fifteen (auto: small on a CPU)"
     )
     parser.add_argument(
         "--phase", nargs="+", choices=get_args(ForwardPhase), default=get_args(ForwardPhase), help="(both)"
@@ -67,6 +67,8 @@ def run(options: argparse.Namespace) -> int:
 def _orders(options: argparse.Namespace, place: Place) -> list[Order]:
     small = options.size == "small" or (options.size == "auto" and not place.is_gpu)
     known = SMALL_CATALOGUE if small else CATALOGUE
+    if options.models and options.size != "auto":
+        raise UsageError("--size: of no use with --models, whose names say the size (gpt2, gpt2-small)")
     for name in options.models or ():
         if name not in {**CATALOGUE, **SMALL_CATALOGUE}:
             raise UsageError(f"--models {name}: no such model; one of {', '.join(known)}")
