@@ -8,9 +8,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from validation.results import Check, Figure, MachineFacts, StageResult, Validation
+from exporter.recording import values
+from validation.results import StageResult, Validation
 
 RESULTS, REPORT = "results.json", "report.md"
 """Names of the two files that are always there."""
@@ -34,17 +35,7 @@ def from_json(text: str) -> Validation:
     Raises:
         ResultsError: it is not such a text.
     """
-    try:
-        said = json.loads(text)
-        return Validation(
-            machine=MachineFacts(**said["machine"]),
-            began=said["began"],
-            command=said["command"],
-            version=said["version"],
-            stages=tuple(_stage(each) for each in said["stages"]),
-        )
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ResultsError(f"these are no results of a validation: {type(error).__name__} {error}") from error
+    return cast("Validation", _said(text, Validation, "these are no results of a validation"))
 
 
 def stage_to_json(result: StageResult) -> str:
@@ -58,10 +49,7 @@ def stage_from_json(text: str) -> StageResult:
     Raises:
         ResultsError: it is not such a text.
     """
-    try:
-        return _stage(json.loads(text))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ResultsError(f"this is no result of a stage: {type(error).__name__} {error}") from error
+    return cast("StageResult", _said(text, StageResult, "this is no result of a stage"))
 
 
 def read(path: Path) -> Validation:
@@ -89,17 +77,11 @@ def room_for_picture(folder: Path, *, names: Sequence[str] = (), coming: int = 0
     return there + coming < MOST_FILES
 
 
-def _stage(said: Mapping[str, Any]) -> StageResult:
-    return StageResult(
-        stage=said["stage"],
-        ending=said["ending"],
-        seconds=said["seconds"],
-        why=said["why"],
-        figures=tuple(Figure(**each) for each in said["figures"]),
-        checks=tuple(Check(**each) for each in said["checks"]),
-        tables={title: tuple(rows) for title, rows in said["tables"].items()},
-        files=tuple(said["files"]),
-    )
+def _said(text: str, kind: Any, otherwise: str) -> Any:
+    try:
+        return values.from_json(kind, json.loads(text))
+    except (ValueError, values.UnfitError) as error:
+        raise ResultsError(f"{otherwise}: {error}") from error
 
 
 def _plain(value: Any) -> Any:

@@ -16,12 +16,12 @@ from typing import Any
 
 from exporter.components import words
 from exporter.components.fit import Line, fitted, series
+from exporter.components.look import ALARM, FAINT, GRID, HOUSE, INK
 from exporter.domain.dissection import ComponentEnergy, ComponentName, Dissection
 from exporter.domain.errors import ComponentsError
 
 FORMATS = ("png", "svg")
 
-_INK, _FAINT, _GRID, _ALARM = "#222222", "#666666", "#dddddd", "#c1121f"
 _REST = "#d9d9d9"
 _LOOKS: Mapping[ComponentName, tuple[str, str]] = {
     "embedding": ("#882255", "v"),
@@ -39,18 +39,9 @@ _LOOKS: Mapping[ComponentName, tuple[str, str]] = {
 
 _MOST_PANELS = 6
 _RC = {
-    "font.family": "sans-serif",
-    "font.size": 9.5,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": _FAINT,
-    "axes.labelcolor": _INK,
+    **HOUSE,
     "axes.titlesize": 10.5,
-    "axes.titlelocation": "left",
-    "xtick.color": _FAINT,
-    "ytick.color": _INK,
-    "text.color": _INK,
-    "legend.frameon": False,
+    "ytick.color": INK,
     "svg.fonttype": "none",
     "svg.hashsalt": "components",
 }
@@ -126,14 +117,14 @@ def _head(canvas: _Canvas, title: str, note: str, dissections: Sequence[Dissecti
     devices = ", ".join(dict.fromkeys(words.device_words(one.device) for one in dissections))
     text = canvas.figure.text
     text(0.012, 1 - 0.12 * inch, title, fontsize=13, fontweight="bold", va="top")
-    text(0.012, 1 - 0.40 * inch, f"{note}  Energy of {devices}.", fontsize=8.5, color=_FAINT, va="top")
+    text(0.012, 1 - 0.40 * inch, f"{note}  Energy of {devices}.", fontsize=8.5, color=FAINT, va="top")
     if alarms:
         text(
             0.012,
             1 - 0.60 * inch,
             f"Energy {'; '.join(alarms)}.",
             fontsize=9,
-            color=_ALARM,
+            color=ALARM,
             fontweight="bold",
             va="top",
         )
@@ -173,7 +164,7 @@ def _stack(ax: Any, rows: Sequence[Dissection], seen: dict[str, Any]) -> None:
             bar = ax.barh(y, share, left=left, height=0.72, color=_LOOKS[name][0], edgecolor="white", linewidth=0.7)
             seen.setdefault(name.replace("_", " "), bar)
             if share > 0.06:
-                ink = "white" if name not in {"cross_attention", "experts", "norm"} else _INK
+                ink = "white" if name not in {"cross_attention", "experts", "norm"} else INK
                 ax.text(left + share / 2, y, f"{share:.0%}", ha="center", va="center", fontsize=7.5, color=ink)
             left += share
         if 0.0 < left < 1.0:
@@ -181,7 +172,7 @@ def _stack(ax: Any, rows: Sequence[Dissection], seen: dict[str, Any]) -> None:
                 y, 1.0 - left, left=left, height=0.72, color=_REST, edgecolor="white", hatch="////", linewidth=0.0
             )
             seen.setdefault("in no part", rest)
-    ax.axvline(1.0, color=_INK, linewidth=1.0)
+    ax.axvline(1.0, color=INK, linewidth=1.0)
     ax.set_yticks(range(len(rows)), _row_names(rows), fontsize=8.5)
     ax.set_ylim(len(rows) - 0.4, -0.6)
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
@@ -237,7 +228,7 @@ def _joules_per_flop(dissections: Sequence[Dissection]) -> _Canvas | None:
     seen: dict[str, Any] = {}
     for y, one in enumerate(rows):
         spread = [each for _, each, _ in _per_flop(one)]
-        ax.plot([min(spread), max(spread)], [y, y], color=_GRID, linewidth=2.5, zorder=1, solid_capstyle="round")
+        ax.plot([min(spread), max(spread)], [y, y], color=GRID, linewidth=2.5, zorder=1, solid_capstyle="round")
         for name, each, error in _per_flop(one):
             colour, marker = _LOOKS[name]
             ax.errorbar(each, y, xerr=error, color=colour, linewidth=1.0, zorder=2)
@@ -249,8 +240,8 @@ def _joules_per_flop(dissections: Sequence[Dissection]) -> _Canvas | None:
     ax.set_yticks(range(len(rows)), _row_names(rows), fontsize=8.5)
     ax.set_ylim(len(rows) - 0.5, -0.6)
     ax.tick_params(axis="y", length=0)
-    ax.grid(axis="x", which="major", color=_GRID, linewidth=0.8)
-    ax.grid(axis="x", which="minor", color=_GRID, linewidth=0.25)
+    ax.grid(axis="x", which="major", color=GRID, linewidth=0.8)
+    ax.grid(axis="x", which="minor", color=GRID, linewidth=0.25)
     ax.set_axisbelow(True)
     _in_joules(ax.xaxis)
     ax.set_xlabel("gross joules per FLOP of one run (log scale)")
@@ -315,7 +306,7 @@ def _panel(ax: Any, lines: Iterable[Line]) -> None:
         ax.plot(*zip(*above, strict=True), color=colour, linewidth=1.3, label=label, zorder=2)
     ax.set_xscale("log")
     ax.set_yscale("log")
-    ax.grid(which="major", color=_GRID, linewidth=0.6)
+    ax.grid(which="major", color=GRID, linewidth=0.6)
     _in_joules(ax.yaxis)
     ax.set_xlabel("FLOPs of one run (log scale)")
     ax.set_ylabel("gross energy of one run (log scale)")

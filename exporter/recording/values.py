@@ -8,6 +8,7 @@ that only a newer version knows may matter.
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
+from math import isfinite
 from types import NoneType, UnionType
 from typing import Any, Literal, NewType, Union, get_args, get_origin, get_type_hints
 
@@ -37,6 +38,15 @@ def to_json(value: Any) -> Any:
         return [to_json(one) for one in value]
     assert value is None or isinstance(value, str | int | float), f"{type(value)} is no value of ours"
     return value
+
+
+def known(value: Any) -> Any:
+    """JSON values, with null for the numbers that JSON does not have (NaN, infinities): they are not known."""
+    if isinstance(value, Mapping):
+        return {key: known(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [known(one) for one in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def from_json(kind: Any, value: Any, path: str = "") -> Any:

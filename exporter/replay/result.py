@@ -1,6 +1,5 @@
 """What a replay found, as text and as JSON. Pure: values in, lines out."""
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +11,7 @@ from exporter.domain.settings import PolicyName
 from exporter.domain.snapshot import DeviceView, ModelView, Snapshot
 from exporter.domain.units import Instant
 from exporter.recording.entries import Header
-from exporter.recording.values import to_json
+from exporter.recording.values import known, to_json
 from exporter.replay.comparison import Standing
 from exporter.replay.table import side_by_side
 
@@ -92,10 +91,10 @@ def as_json(result: Result) -> dict[str, Any]:
         "faults": result.faults,
         "policy": result.policy,
         "policies": [to_json(one) for one in result.policies],
-        "devices": [_finite(to_json(view)) for view in result.snapshot.devices],
-        "models": [_finite(to_json(view)) for view in result.snapshot.models],
-        "proxies": [_finite(to_json(view)) for view in result.snapshot.proxies],
-        "scores": [_finite(to_json(one)) for one in result.standings],
+        "devices": [known(to_json(view)) for view in result.snapshot.devices],
+        "models": [known(to_json(view)) for view in result.snapshot.models],
+        "proxies": [known(to_json(view)) for view in result.snapshot.proxies],
+        "scores": [known(to_json(one)) for one in result.standings],
     }
 
 
@@ -103,15 +102,6 @@ def imbalance(view: DeviceView) -> float:
     """How far a device's books are from adding up, relative to what was metered."""
     booked = sum(view.booked.values()) + view.unsettled_joules
     return abs(view.metered_joules - booked) / view.metered_joules if view.metered_joules > 0.0 else 0.0
-
-
-def _finite(value: Any) -> Any:
-    """The same with null for numbers that JSON does not have."""
-    if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_finite(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _title(result: Result) -> Iterator[str]:

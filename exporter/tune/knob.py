@@ -1,6 +1,5 @@
 """The contract of a knob: one setting of one device that can be turned."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -55,8 +54,3 @@ class Knob(Protocol):
     def restore(self) -> None:
         """Put back what was there when the knob was opened. May be called twice."""
         ...
-
-
-def describe(knob: Knob, settings: Sequence[int]) -> str:
-    """A knob and settings of it as words: `power_limit of gpu0: 300, 350, 400 W`."""
-    return f"{knob.name} of {knob.device}: {', '.join(map(str, settings))} {knob.range().unit}"

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from exporter.components.look import ALARM, FAINT, GRID, HOUSE, INK
 from exporter.domain.settings import ProxyName
 from validation.judging.proxies import BINS, LEARNED, Score
 from validation.judging.together import Size, fall
 
 NAME = "serving.png"
-_INK, _FAINT, _GRID, _ALARM = "#222222", "#666666", "#dddddd", "#c1121f"
 _PROXIES: Mapping[ProxyName, tuple[str, str]] = {
     "time": ("#D55E00", "^"),
     "affine_time": ("#E69F00", "v"),
@@ -25,20 +25,7 @@ _PROXIES: Mapping[ProxyName, tuple[str, str]] = {
     "peak": ("#777777", "x"),
 }
 _GIVEN = "#D55E00"
-_RC = {
-    "font.family": "sans-serif",
-    "font.size": 9.5,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": _FAINT,
-    "axes.labelcolor": _INK,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "xtick.color": _FAINT,
-    "ytick.color": _FAINT,
-    "text.color": _INK,
-    "legend.frameon": False,
-}
+_RC = {**HOUSE, "axes.titlesize": 10, "ytick.color": FAINT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +80,7 @@ def _head(figure: Any, runs: Sequence[Shown]) -> None:
     )
     if alarms:
         words = f"{alarms}: not measured by a sensor"
-        figure.text(0.012, 1.0 - 0.36 / tall, words, fontsize=9.5, color=_ALARM, fontweight="bold", va="top")
+        figure.text(0.012, 1.0 - 0.36 / tall, words, fontsize=9.5, color=ALARM, fontweight="bold", va="top")
 
 
 def _draw_sizes(ax: Any, one: Shown) -> None:
@@ -102,7 +89,7 @@ def _draw_sizes(ax: Any, one: Shown) -> None:
     ax.set_xlabel("requests at once")
     ax.set_ylabel("J per output token, gross")
     if not decoding:
-        ax.text(0.5, 0.5, "nothing lasted long enough to be metered", ha="center", transform=ax.transAxes, color=_FAINT)
+        ax.text(0.5, 0.5, "nothing lasted long enough to be metered", ha="center", transform=ax.transAxes, color=FAINT)
         return
     ax.plot(
         [n for n, _ in one.metered],
@@ -110,7 +97,7 @@ def _draw_sizes(ax: Any, one: Shown) -> None:
         "s",
         ms=9.5,
         mfc="none",
-        mec=_INK,
+        mec=INK,
         mew=1.4,
         label="a batch, metered, divided by n",
     )
@@ -140,7 +127,7 @@ def _draw_fall(ax: Any, decoding: Sequence[Size]) -> None:
     xs = [most ** (step / 60) for step in range(61)]
     ys = [a / x + b for x in xs]
     if min(ys) > 0.0:
-        ax.plot(xs, ys, color=_FAINT, lw=1.0, zorder=0, label=f"{a:.3g}/n + {b:.2g} J through the metered")
+        ax.plot(xs, ys, color=FAINT, lw=1.0, zorder=0, label=f"{a:.3g}/n + {b:.2g} J through the metered")
 
 
 def _draw_proxies(ax: Any, one: Shown) -> None:
@@ -149,7 +136,7 @@ def _draw_proxies(ax: Any, one: Shown) -> None:
     ax.set_ylabel("mean |error| / metered")
     scores = [score for score in one.by_load if score.ground == LEARNED and score.mape is not None]
     if not scores:
-        ax.text(0.5, 0.5, "too few stretches were metered", ha="center", transform=ax.transAxes, color=_FAINT)
+        ax.text(0.5, 0.5, "too few stretches were metered", ha="center", transform=ax.transAxes, color=FAINT)
         return
     names = [bin_.name for bin_ in BINS if any(score.at_once == bin_.name for score in scores)]
     for index, (proxy, (colour, marker)) in enumerate(_PROXIES.items()):
@@ -162,7 +149,7 @@ def _draw_proxies(ax: Any, one: Shown) -> None:
     ax.set_xticks(range(len(names)), [f"{name}\nn = {counts[name]}" for name in names])
     ax.set_xlim(-0.4, len(names) - 0.6)
     ax.set_yscale("log")
-    ax.grid(axis="y", color=_GRID, lw=0.6)
+    ax.grid(axis="y", color=GRID, lw=0.6)
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}" if value >= 0.01 else f"{value:.1%}")
     ax.yaxis.set_minor_formatter(lambda *_: "")
     ax.legend(fontsize=8, ncols=2)
@@ -173,7 +160,7 @@ def _log(ax: Any, numbers: Sequence[int]) -> None:
     ax.set_xscale("log", base=2)
     ax.set_xticks(ticks, [str(tick) for tick in ticks])
     ax.minorticks_off()
-    ax.grid(color=_GRID, lw=0.6)
+    ax.grid(color=GRID, lw=0.6)
 
 
 def _plain_numbers(axis: Any) -> None:

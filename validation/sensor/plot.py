@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from exporter.components.look import ALARM, INK
 from validation.sensor.polling import Floats
 from validation.sensor.probing import Phase, Probed
 from validation.sensor.sensors import COUNTER
@@ -21,7 +22,7 @@ _LOOKS: Mapping[str, tuple[str, str]] = {
     "average_module": ("#009E73", "average, module"),
 }
 """Okabe and Ito's colours."""
-_INK, _ALARM, _SHADE = "#222222", "#c1121f", "#eeeeee"
+_SHADE = "#eeeeee"
 
 
 def figures() -> Any:
@@ -51,7 +52,7 @@ def draw(path: Path, probed: Probed, seen: Mapping[str, View], name: str, *, fak
     _wave(wave, probed.squares[period], seen)
     wave.set_title(f"Square wave of {period:g} s", loc="left", fontsize=10)
     _errors(errors, seen)
-    figure.suptitle(f"FAKE, not a measurement: {name}" if fake else name, color=_ALARM if fake else _INK, fontsize=11)
+    figure.suptitle(f"FAKE, not a measurement: {name}" if fake else name, color=ALARM if fake else INK, fontsize=11)
     figure.savefig(path, dpi=110, facecolor="white")
 
 
@@ -83,7 +84,7 @@ def _counter(ax: Any, phase: Phase, start: float) -> None:
     steps = changes(phase.samples[COUNTER])
     if steps.at.size > 1:
         watts: Floats = steps.increment[1:] / np.diff(steps.at) / 1e3
-        ax.stairs(watts, steps.at - start, color=_INK, linewidth=0.8, alpha=0.6, label="counter, step by step")
+        ax.stairs(watts, steps.at - start, color=INK, linewidth=0.8, alpha=0.6, label="counter, step by step")
 
 
 def _errors(ax: Any, seen: Mapping[str, View]) -> None:

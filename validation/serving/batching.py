@@ -15,6 +15,7 @@ from validation.results import Check, Figure, MachineFacts
 from validation.serving.batching_server import LOG_OPTIONS, SHAPES
 from validation.serving.gguf import Shape, tensors_of
 from validation.serving.run import Bearing, Served, ServerFailedError
+from validation.serving.starting import starting
 from validation.stage import Room
 
 _CHECKOUT = Path(__file__).parents[2]
@@ -106,14 +107,8 @@ class BatchingServer:
 
     def start(self, room: Room) -> Served:
         """Start it, and wait until it answers."""
-        try:
+        with starting(self):
             return self._started(self._fitted(room.machine), room)
-        except (ProgramError, OSError) as error:
-            self.stop()
-            raise ServerFailedError(f"{self.name}: {error}") from error
-        except BaseException:
-            self.stop()
-            raise
 
     def alive(self) -> bool:
         """Whether its process runs."""

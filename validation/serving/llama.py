@@ -16,6 +16,7 @@ from validation.results import Check, Figure, MachineFacts
 from validation.serving import board, gguf
 from validation.serving.binary import Installed, installed, on_cpu, on_gpu
 from validation.serving.run import Bearing, Served, ServerFailedError
+from validation.serving.starting import starting
 from validation.stage import Room
 
 START_SECONDS = 90.0
@@ -59,14 +60,8 @@ class LlamaServer:
 
     def start(self, room: Room) -> Served:
         """Find it, write its weights, start it, see where they are."""
-        try:
+        with starting(self):
             return self._start(room)
-        except (ProgramError, OSError) as error:
-            self.stop()
-            raise ServerFailedError(f"{self.name}: {error}") from error
-        except BaseException:
-            self.stop()
-            raise
 
     def alive(self) -> bool:
         """Whether it runs."""

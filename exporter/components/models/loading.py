@@ -166,23 +166,22 @@ def _module(name: str, config: Any, case: Case, weights: str | None, device: Any
         options = {"dtype": dtype, "attn_implementation": attention}
         if weights is not None:
             return auto.from_pretrained(weights, config=config, local_files_only=True, **options)
+        if device.type != "meta":
+            with torch.device("meta"):
+                _expect_room(name, auto.from_config(config, **options), device)
         with torch.device(device):
             return auto.from_config(config, **options)
 
-    if weights is None and device.type != "meta":
-        _expect_room(name, auto, config, dtype, device)
     attention, module = _with_attention(name, case.attention, built)
     return attention, module.eval().requires_grad_(requires_grad=False).to(device)
 
 
-def _expect_room(name: str, auto: Any, config: Any, dtype: Any, device: Any) -> None:
-    """Before the weights are made: where memory ends, Linux ends this process without a word."""
-    with torch.device("meta"):
-        bare = auto.from_config(config, dtype=dtype, attn_implementation="eager")
+def _expect_room(name: str, bare: Any, device: Any) -> None:
+    """Before weights are made for a bare module: where memory ends, Linux ends this process without a word."""
     needed, free = sum(one.numel() * one.element_size() for one in bare.parameters()), free_bytes(device)
     if needed > free:
         raise ComponentsError(
-            f"{name}: too little memory on {device}: weights of {needed / 1e9:.1f} GB as {str(dtype)[6:]}, and "
+            f"{name}: too little memory on {device}: weights of {needed / 1e9:.1f} GB as {str(bare.dtype)[6:]}, and "
             f"{free / 1e9:.1f} GB are free; a small variant (`components list --small`) or a shorter dtype may fit"
         )
 

@@ -3,9 +3,9 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from math import isfinite
 
 from exporter.domain.snapshot import HistogramValue
+from exporter.recording.values import known
 from exporter.report.account import Account, DeviceBook, Usage
 from exporter.report.summary import Comparison, Report
 
@@ -17,7 +17,7 @@ Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
 
 def render(report: Report) -> str:
     """All of it."""
-    return json.dumps(_known(document(report)), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(known(document(report)), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def document(report: Report) -> dict[str, Json]:
@@ -99,14 +99,3 @@ def _comparison(comparison: Comparison) -> dict[str, Json]:
         "models": {model: [asdict(one) for one in rows] for model, rows in comparison.models.items()},
         "cautions": list(comparison.cautions),
     }
-
-
-def _known(value: Json) -> Json:
-    """What is no number is not known."""
-    if isinstance(value, float):
-        return value if isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {name: _known(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_known(one) for one in value]
-    return value
