@@ -4,9 +4,10 @@ Theory of operation. A pattern leads to names, a name to a file, and each of the
 therefore followed by identity, never by name:
 
 * once a second the patterns are resolved; a file not known yet is opened;
-* at every poll each name is looked up. Leads it to the file we know, the same call says whether the file grew or was
-  truncated. Leads it elsewhere, the file was rotated: it is read to its end, then its replacement from the beginning,
-  and it is watched a little longer because its writer may not have noticed yet;
+* at every poll each name is looked up. Leads it elsewhere, the file was rotated: it is read to its end, then its
+  replacement from the beginning, and it is watched a little longer because its writer may not have noticed yet;
+* leads it to the file we know, the same call says whether the file grew or was truncated. What was not read before that
+  may stand in a copy beside it, known by how it begins: the copy is read to its end, then the file from the beginning;
 * what is read is exactly what was there when the poll began, so that a poll which leaves nothing unread has seen
   everything written before its own instant.
 
@@ -29,19 +30,11 @@ from exporter.domain.settings import StartAt
 from exporter.domain.units import Instant
 from exporter.requests.arrival import Bounds, Tally
 from exporter.requests.arrival.envelope import EnvelopeKind
-from exporter.requests.arrival.logfile import NEVER, NO_HEAD, Identity, LogFile, Mark, identity_of, line_start
+from exporter.requests.arrival.logfile import NEVER, LogFile, line_start
+from exporter.requests.arrival.marks import Identity, Mark, identity_of
 from exporter.requests.arrival.naming import advice_on, look_up, names_of, open_to_read, refusal_of, sibling_of
 
 _RESCAN_SECONDS = 1.0
-_LATE_WRITES_SECONDS = 5.0
-"""A writer is given so long, after its last line, to notice that its file was rotated."""
-
-_UNREPLACED_SECONDS = 3600.0
-"""A file renamed away without a replacement is probably still written to: rotation without a reopen."""
-
-_MTIME_GRAIN_SECONDS = 0.01
-"""Kernels stamp files with the latest timer tick, up to this much before the write."""
-
 _MARKS = 256
 
 
@@ -143,13 +136,23 @@ class Follower:
         named = None if file.replaced else look_up(file.path)
         if named is not None and identity_of(named) == file.identity:
             file.nameless_since = None
-            self._rotations += file.notice(named)
+            self._take_in(file, named, now)
             return
-        self._rotations += file.notice(os.fstat(file.fd))
+        self._take_in(file, os.fstat(file.fd), now)
         if file.nameless_since is None:
             file.nameless_since = now
         if named is not None:
             self._meet(file.path, file.pattern)
+
+    def _take_in(self, file: LogFile, stat: os.stat_result, now: Instant) -> None:
+        if not file.notice(stat):
+            return
+        self._rotations += 1
+        copy = self._reopen_copy(file.mark(), now)
+        if copy is not None:
+            copy.replaced, copy.end_seen, copy.predecessor = True, file.end_seen, file.predecessor
+            file.predecessor, file.decoder = copy, copy.decoder
+        file.start_over(half_is_lost=copy is None)
 
     def _scan(self, now: Instant) -> None:
         self._scanned_before, self._scanned_at = self._scanned_at, now
@@ -186,7 +189,7 @@ class Follower:
             if os.path.lexists(path) or not isinstance(error, FileNotFoundError):
                 self._problems[path] = advice_on(error)
             if stat is not None and self._begins_at_end(pattern):
-                self._keep(_unread(path, pattern, stat))
+                self._keep(Mark.of_unread(path, pattern, stat))
 
     def _open(self, path: str, pattern: str, stat: os.stat_result) -> None:
         refusal = refusal_of(stat, path)
@@ -216,7 +219,7 @@ class Follower:
         is_new = mark is None
         if mark is None:
             offset = line_start(fd, stat.st_size, self._bounds.line_bytes) if self._begins_at_end(pattern) else 0
-            mark = replace(_unread(path, pattern, stat), offset=offset, rejoin=offset, envelope=self._envelope)
+            mark = replace(Mark.of_unread(path, pattern, stat), offset=offset, rejoin=offset, envelope=self._envelope)
         file = LogFile(fd, stat, replace(mark, path=path, pattern=pattern), self._bounds.line_bytes, self._dropped)
         if is_new and pattern in self._known_patterns and self._is_fresh(stat):
             file.end_seen = self._scanned_before
@@ -264,20 +267,35 @@ class Follower:
     def _find_rotated(self, now: Instant) -> None:
         for mark in list(self._marks):
             here = look_up(mark.path)
-            path = sibling_of(mark.path, mark.inode) if here is None or here.st_ino != mark.inode else None
-            if path is not None:
-                self._reopen(mark, path, now)
+            if here is None or here.st_ino != mark.inode:
+                path = sibling_of(mark.path, mark.inode)
+                if path is not None:
+                    self._reopen(mark, path, now)
+            elif _is_truncated(mark) and self._reopen_copy(mark, now) is not None:
+                self._marks.remove(mark)
 
-    def _reopen(self, mark: Mark, path: str, now: Instant) -> None:
+    def _reopen_copy(self, mark: Mark, now: Instant) -> LogFile | None:
+        """Go on in the copy of a file that was copied and truncated: there is what we had not read yet."""
+        found = mark.in_a_copy()
+        if found is None or found[0].identity in self._files:
+            return None
+        self._keep(found[0])
+        return self._reopen(*found, now)
+
+    def _reopen(self, mark: Mark, path: str, now: Instant) -> LogFile | None:
+        """Go on in a file that no longer has the name under which it was followed."""
         try:
             fd = open_to_read(path)
             stat = os.fstat(fd)
             if identity_of(stat) in self._files or not mark.fits(fd, stat):  # its inode was given to another file
                 os.close(fd)
-                return
-            self._admit(fd, stat, mark.path, mark.pattern).nameless_since = now
+                return None
+            file = self._admit(fd, stat, mark.path, mark.pattern)
         except OSError as error:
             self._problems[path] = advice_on(error)
+            return None
+        file.nameless_since = now
+        return file
 
     def _forget_missing(self) -> None:
         """A mark is kept only while what it stands for may come back: unreadable now, or its directory not there."""
@@ -322,7 +340,7 @@ class Follower:
         return lines
 
     def _lines(self, file: LogFile, texts: Iterable[str], now: Instant, wall_offset: float | None) -> list[Line]:
-        not_after = _not_after(file, now, wall_offset)
+        not_after = file.not_after(now, wall_offset)
         lines = [Line(text, file.end_seen, not_after, wall_offset) for text in texts]
         return lines if file.decoder.kind == "none" else list(self._unwrapped(file, lines))
 
@@ -338,7 +356,7 @@ class Follower:
 
     def _let_go(self, now: Instant, wall_offset: float | None) -> list[Line]:
         lines: list[Line] = []
-        for file in [file for file in self._files.values() if _is_over(file, now)]:
+        for file in [file for file in self._files.values() if file.is_over(now)]:
             lines += self._lines(file, file.tail(), now, wall_offset)
             file.rejoined()
             if not file.deleted:
@@ -370,21 +388,8 @@ class Follower:
             self.caught_up_at = now if self._names_are_certain else self._scanned_at
 
 
-def _is_over(file: LogFile, now: Instant) -> bool:
-    if file.nameless_since is None or file.lag:
+def _is_truncated(mark: Mark) -> bool:
+    try:
+        return not mark.is_of(mark.path)
+    except OSError:
         return False
-    patience = _LATE_WRITES_SECONDS if file.replaced or file.deleted else _UNREPLACED_SECONDS
-    return now - max(file.nameless_since, file.grown_at) >= patience
-
-
-def _not_after(file: LogFile, now: Instant, wall_offset: float | None) -> Instant:
-    """When the lines were there: now, or when their file was last written if that is plausible and earlier."""
-    if wall_offset is None:
-        return now
-    written = Instant(file.changed + wall_offset + _MTIME_GRAIN_SECONDS)
-    return written if file.end_seen < written < now else now
-
-
-def _unread(path: str, pattern: str, stat: os.stat_result) -> Mark:
-    """A file of which nothing is known but that it is so long."""
-    return Mark(path, pattern, *identity_of(stat), 0, NO_HEAD, stat.st_size, stat.st_size, "auto")

@@ -1,72 +1,27 @@
-"""One open log file: where we are in it, and whether it is still the file that we knew.
+"""One open log file: how far it has been read, and whether it was truncated since."""
 
-A name says little: rotation gives it to another file. Device and inode say more, but an inode is used again once its
-file is gone, and a truncated file keeps its own. So a file is also known by a digest of its first bytes.
-"""
-
-import hashlib
 import os
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
 
 from exporter.domain.units import Instant
 from exporter.requests.arrival import TRUNCATED
-from exporter.requests.arrival.envelope import EnvelopeDecoder, EnvelopeKind
+from exporter.requests.arrival.envelope import EnvelopeDecoder
+from exporter.requests.arrival.marks import NO_HEAD, Mark, head_digest, identity_of
 from exporter.requests.arrival.splitting import LineSplitter
-
-Identity = tuple[int, int]
-"""Device and inode."""
 
 CHUNK_BYTES = 16 * 1024
 _HEAD_BYTES = 256
 _REJOIN_BYTES = 4 << 20
+_MTIME_GRAIN_SECONDS = 0.01
+"""Kernels stamp files with the latest timer tick, up to this much before the write."""
+
+_LATE_WRITES_SECONDS = 5.0
+"""A writer is given so long, after its last line, to notice that its file was rotated."""
+
+_UNREPLACED_SECONDS = 3600.0
+"""A file renamed away without a replacement is probably still written to: rotation without a reopen."""
 
 NEVER = Instant(float("-inf"))
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """Where we were in a file: enough to find it again after a restart and to go on exactly there.
-
-    Attributes:
-        path: its name then. pattern: which pattern gave it.
-        head_bytes, head: length and digest of the beginning by which it is known again.
-        offset: the end of the last line returned.
-        rejoin: where to read again, silently, to have the pieces of a line in envelopes that was not complete.
-        envelope: what was decided about envelopes.
-    """
-
-    path: str
-    pattern: str
-    device: int
-    inode: int
-    head_bytes: int
-    head: str
-    offset: int
-    rejoin: int
-    envelope: EnvelopeKind
-
-    def json(self) -> Mapping[str, Any]:
-        """As JSON values."""
-        return asdict(self)
-
-    def fits(self, fd: int, stat: os.stat_result) -> bool:
-        """Whether the open file is the one marked, neither replaced nor truncated since."""
-        # A device number may change with a reboot or a mount; inode and head together do not lie.
-        same = stat.st_ino == self.inode and (self.head_bytes > 0 or stat.st_dev == self.device)
-        return same and stat.st_size >= self.offset and head_digest(fd, self.head_bytes) == self.head
-
-
-def identity_of(stat: os.stat_result) -> Identity:
-    """What a stat says about which file it is."""
-    return stat.st_dev, stat.st_ino
-
-
-def head_digest(fd: int, size: int) -> str:
-    """A digest of the first `size` bytes: the bytes themselves may be part of a prompt."""
-    return hashlib.blake2b(os.pread(fd, size, 0), digest_size=16).hexdigest()
 
 
 def line_start(fd: int, end: int, longest: int) -> int:
@@ -88,10 +43,6 @@ def _after_newline(fd: int, end: int, longest: int) -> int:
             return at - size + newline + 1
         at -= size
     return at
-
-
-NO_HEAD = hashlib.blake2b(b"", digest_size=16).hexdigest()
-"""The digest of no bytes."""
 
 
 class LogFile:
@@ -145,23 +96,41 @@ class LogFile:
         """Bytes that are there and were not read."""
         return max(0, self._size - self.position)
 
-    @property
-    def changed(self) -> float:
-        """Modification time on the wall clock."""
-        return self._changed_ns / 1e9
+    def not_after(self, now: Instant, wall_offset: float | None) -> Instant:
+        """When lines read now were there: now, or when the file was last written if that is plausible and earlier."""
+        if wall_offset is None:
+            return now
+        written = Instant(self._changed_ns / 1e9 + wall_offset + _MTIME_GRAIN_SECONDS)
+        return written if self.end_seen < written < now else now
 
     def notice(self, stat: os.stat_result) -> bool:
-        """Take in how the file is now. Returns whether it was truncated; then it is read from its beginning."""
+        """Take in how the file is now. Returns whether it was truncated; then it has to `start_over`."""
         self.deleted = stat.st_nlink == 0
         if stat.st_size == self._size and stat.st_mtime_ns == self._changed_ns:
             return False
         self._size = stat.st_size
         self._changed_ns = stat.st_mtime_ns
         # Truncated and grown again past where we were: only its beginning tells.
-        if self._size >= self.position and head_digest(self.fd, self._head_bytes) == self._head:
+        if self._size < self.position or head_digest(self.fd, self._head_bytes) != self._head:
+            return True
+        self._refresh_head()
+        return False
+
+    def is_over(self, now: Instant) -> bool:
+        """Whether nothing more is expected of a file that lost its name."""
+        if self.nameless_since is None or self.lag:
             return False
-        self._start_over()
-        return True
+        patience = _LATE_WRITES_SECONDS if self.replaced or self.deleted else _UNREPLACED_SECONDS
+        return now - max(self.nameless_since, self.grown_at) >= patience
+
+    def start_over(self, *, half_is_lost: bool) -> None:
+        """Read from the beginning. The half line at the end is counted where nothing holds its other half."""
+        if half_is_lost and self._splitter.taken > self._splitter.returned:
+            self._dropped[TRUNCATED] += 1
+        self._base = self._rejoin = 0
+        self._splitter = LineSplitter(self._longest, self._dropped)
+        self._head_bytes, self._head = 0, NO_HEAD
+        self._refresh_head()
 
     def read(self) -> list[str]:
         """Read one chunk, no further than what was there when last noticed, and return the lines it completes."""
@@ -172,7 +141,6 @@ class LogFile:
         lines = self._splitter.feed(piece)
         if not self.lag:
             lines += self._splitter.take_array()
-        self._refresh_head()
         return lines
 
     def tail(self) -> list[str]:
@@ -206,14 +174,8 @@ class LogFile:
         """Let the file go."""
         os.close(self.fd)
 
-    def _start_over(self) -> None:
-        self._dropped[TRUNCATED] += self._splitter.taken > self._splitter.returned
-        self._base = self._rejoin = 0
-        self._splitter = LineSplitter(self._longest, self._dropped)
-        self._head_bytes, self._head = 0, NO_HEAD
-
     def _refresh_head(self) -> None:
-        known = min(_HEAD_BYTES, self.position)
+        known = min(_HEAD_BYTES, self._size)
         if known > self._head_bytes:
             self._head_bytes = known
             self._head = head_digest(self.fd, known)

@@ -44,6 +44,26 @@ def sibling_of(path: str, inode: int) -> str | None:
     return None
 
 
+def copies_of(path: str, size: int) -> list[tuple[str, os.stat_result]]:
+    """Files that rotation may have copied `path` to, the latest first: beside it, named after it, no shorter than that.
+
+    For example `server.log.1`, `server.log-20260102` or `server-1.log`; one compressed at once is beyond us.
+    """
+    name = Path(path).name
+    stem = name.partition(".")[0] or name
+    try:
+        with os.scandir(Path(os.path.realpath(path)).parent) as entries:
+            named = [entry.path for entry in entries if entry.name.startswith(stem) and _may_be_a_copy(entry)]
+    except OSError:
+        return []
+    found = [(path, stat) for path in named if (stat := look_up(path)) is not None and stat.st_size >= size]
+    return sorted(found, key=lambda one: one[1].st_ctime_ns, reverse=True)
+
+
+def _may_be_a_copy(entry: os.DirEntry[str]) -> bool:
+    return not entry.name.endswith(_COMPRESSED) and entry.is_file(follow_symlinks=False)
+
+
 def look_up(path: str) -> os.stat_result | None:
     """What the name leads to; None where that cannot be known."""
     try:

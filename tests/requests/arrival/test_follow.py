@@ -1,6 +1,7 @@
 """Files are followed by identity, so that no line is lost or read twice whatever happens to their names."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -218,6 +219,76 @@ def test_a_half_line_cut_off_by_truncation_is_counted(log: Path) -> None:
     os.truncate(log, 0)
     follow.texts()
     assert follow.follower.tally.dropped == {"truncated": 1}
+
+
+def test_what_was_not_read_before_a_copy_and_truncate_is_read_in_the_copy_first(log: Path) -> None:
+    follow = Follow(log, start_at="beginning")
+    write(log, "read\nhalf of ")
+    assert follow.texts() == ["read"]
+    write(log, "a line\nunread\n")
+    shutil.copyfile(log, log.with_name("server.log.1"))
+    os.truncate(log, 0)
+    write(log, "new\n")
+    assert follow.texts() == ["half of a line", "unread", "new"]
+    assert follow.follower.tally.rotations == 1
+    assert follow.follower.tally.dropped == {}
+
+
+def test_a_copy_is_found_though_the_file_was_truncated_before_anything_of_it_was_read(log: Path) -> None:
+    follow = Follow(log, start_at="beginning", bounds=Bounds(poll_lines=1))
+    write(log, "1\n" * 9000)
+    follow.texts()
+    log.rename(log.with_name("server.log.2"))
+    write(log, "unread\n")
+    follow.texts()
+    shutil.copyfile(log, log.with_name("server.log.1"))
+    os.truncate(log, 0)
+    assert follow.all_texts()[-1] == "unread"
+
+
+@pytest.mark.parametrize("name", ["server.log.1", "server-20260102.log", "server.log-20260102"])
+def test_a_copy_that_the_glob_matches_is_read_on_and_not_again(log: Path, name: str) -> None:
+    follow = Follow(log.with_name("server*"), start_at="beginning")
+    write(log, "1\n")
+    follow.texts()
+    write(log, "2\n")
+    shutil.copyfile(log, log.with_name(name))
+    os.truncate(log, 0)
+    write(log, "3\n")
+    assert follow.texts() == ["2", "3"]
+    for _ in range(20):
+        assert follow.texts(after=1.0) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("server.log.1", "other\n" * 9), ("another.log", "1\n2\n"), ("server.log.gz", "1\n2\n")]
+)
+def test_only_a_file_that_begins_alike_and_is_named_after_it_is_taken_for_the_copy(
+    log: Path, name: str, text: str
+) -> None:
+    follow = Follow(log, start_at="beginning")
+    write(log, "1\n")
+    follow.texts()
+    write(log.with_name(name), text)
+    os.truncate(log, 0)
+    write(log, "3\n")
+    assert follow.texts() == ["3"]
+
+
+def test_a_copy_that_may_not_be_read_changes_nothing(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    follow = Follow(log, start_at="beginning")
+    write(log, "1\nhalf")
+    follow.texts()
+    shutil.copyfile(log, log.with_name("server.log.1"))
+    os.truncate(log, 0)
+    write(log, "3\n")
+    monkeypatch.setattr("exporter.requests.arrival.marks.open_to_read", _refuse)
+    assert follow.texts() == ["3"]
+    assert follow.follower.tally.dropped == {"truncated": 1}
+
+
+def _refuse(path: str) -> int:
+    raise PermissionError(path)
 
 
 def test_a_writer_that_does_not_append_leaves_zeros_that_are_no_part_of_its_line(log: Path) -> None:

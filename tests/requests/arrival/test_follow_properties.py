@@ -1,6 +1,7 @@
 """Every complete line that was written is returned once and in order, whatever happens to the files in between."""
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -15,8 +16,8 @@ from tests.requests.arrival.arriving import Follow, write
 class FollowedLog(RuleBasedStateMachine):
     """A server that writes a log, a rotation that disturbs it, and us, who follow it and are restarted.
 
-    A copy-truncate loses what was written since the last poll, by its nature: so it happens only when everything
-    was read, and the half line at the end counts as lost.
+    Truncation loses what no copy holds: so without one it happens only when everything was read, and the half line
+    at the end counts as lost. A file that was never seen but empty cannot be known again in its copy.
     """
 
     def __init__(self) -> None:
@@ -86,6 +87,18 @@ class FollowedLog(RuleBasedStateMachine):
         self.catch_up()
         os.truncate(self.log, 0)
         self.half = ""
+        if restart:
+            self.follow.restart()
+
+    @precondition(lambda self: not self.half)
+    @rule(restart=st.booleans())
+    def copy_and_truncate(self, restart: bool) -> None:  # noqa: FBT001 - hypothesis draws it
+        self.write_many_lines(1)
+        self.poll()
+        self.write_many_lines(10)
+        self.rotations += 1
+        shutil.copyfile(self.log, self.log.with_suffix(f".{self.rotations}"))
+        os.truncate(self.log, 0)
         if restart:
             self.follow.restart()
 

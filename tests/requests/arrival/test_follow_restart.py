@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,19 @@ def test_a_truncated_file_that_has_grown_again_is_read_from_its_beginning(log: P
     write(log, "two is longer\n")
     follow.restart()
     assert follow.texts() == ["two is longer"]
+
+
+def test_what_was_copied_and_truncated_meanwhile_is_read_on_in_the_copy(log: Path) -> None:
+    follow = Follow(log, start_at="beginning")
+    write(log, "1\n2\n")
+    assert follow.texts() == ["1", "2"]
+    write(log, "3\n")
+    shutil.copyfile(log, log.with_name(log.name + ".1"))
+    os.truncate(log, 0)
+    write(log, "4 is as long as all that\n")
+    follow.restart()
+    assert follow.texts() == ["3", "4 is as long as all that"]
+    assert follow.follower.tally.forgotten == 0
 
 
 def test_a_file_that_came_while_we_were_down_is_read_from_its_beginning(tmp_path: Path) -> None:
