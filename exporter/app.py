@@ -2,29 +2,23 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiohttp.web import Application
 
 from exporter.clock import SystemClock
-from exporter.config.calibrations import calibrations_for
-from exporter.domain.errors import ConfigError, ExporterError
-from exporter.domain.readings import Device
+from exporter.domain.errors import ConfigError, SourceError
 from exporter.domain.settings import Settings, WebSettings
 from exporter.domain.snapshot import SettledRequest, Snapshot
-from exporter.domain.units import Instant
-from exporter.engine import Engine, PowerFeed
+from exporter.engine import Engine
 from exporter.feeds.opening import Feeds, ProxiedServer, open_feeds
 from exporter.listening import url_of
+from exporter.metering.opening import announce, devices_of, open_pipeline, open_sources, power_feeds
 from exporter.pipeline.foretelling import Ended
-from exporter.pipeline.pipeline import Pipeline
-from exporter.pipeline.server import serves
-from exporter.power.sampler import Sampler
-from exporter.power.select import Opened, open_chosen
-from exporter.proxy.calibration.calibration import Calibration
+from exporter.power.select import Chosen, Opened
 from exporter.server import build, serve
 from exporter.server.intake import Intakes
 from exporter.state import StateStore
@@ -60,13 +54,14 @@ class Exporter:
 
 
 @asynccontextmanager
-async def exporting(
+async def exporting(  # noqa: PLR0913 - the composition root: each is a part that somebody brings along
     settings: Settings,
     clock: SystemClock | None = None,
     tape: "Tape | None" = None,
     *,
     open_power: OpenPower | None = None,
     on_settled: OnSettled | None = None,
+    look_again: bool = False,
 ) -> AsyncIterator[Exporter]:
     """Run an exporter for as long as the context lasts.
 
@@ -76,23 +71,32 @@ async def exporting(
         tape: what the pipeline is told goes on it, to be closed by whoever made it.
         open_power: opens other power sources than the configured ones, such as simulated ones.
         on_settled: told every request that settles, when it does.
+        look_again: whether a source that `auto` passed over is tried again, and used once it works.
 
     Raises:
         ExporterError: it cannot start with these settings on this machine; says what to do.
     """
     clock = clock or SystemClock()
     feeds = open_feeds(settings.servers)
-    engine = assemble(settings, (open_power or open_sources)(settings, clock), clock, tape, feeds)
+    try:
+        chosen = Chosen(tuple(open_power(settings, clock))) if open_power else open_sources(settings, clock)
+    except BaseException:
+        feeds.close()
+        raise
+    engine = assemble(settings, chosen.opened, clock, tape, feeds)
     engine.on_settled = on_settled or engine.on_settled
+    engine.passed_over = {name: why.kind for name, why in chosen.passed_over.items()}
     async with AsyncExitStack() as stack:
         try:
             engine.resume()
             url = await _listen(settings, engine, feeds, clock, stack)
-        except ExporterError:
+        except BaseException:
             engine.close()
             raise
         running = asyncio.create_task(engine.run())
         stack.push_async_callback(_stopped, engine, running)
+        if look_again and chosen.passed_over:
+            stack.push_async_callback(_cancelled, _look_again(settings, clock, engine, chosen.passed_over))
         await _ask_servers(settings, engine, clock, stack)
         if settings.components.results:
             await _serve_dissections(settings.components.results, engine, stack)
@@ -104,6 +108,20 @@ async def exporting(
 async def _stopped(engine: Engine, running: "asyncio.Task[None]") -> None:
     engine.stop()
     await running
+
+
+def _look_again(
+    settings: Settings, clock: SystemClock, engine: Engine, passed_over: Mapping[str, SourceError]
+) -> "asyncio.Task[None]":
+    from exporter.metering.changeover import Changeover  # noqa: PLC0415 - most find at once what they look for
+
+    return asyncio.create_task(Changeover(settings, clock, engine, passed_over).run())
+
+
+async def _cancelled(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 async def _listen(settings: Settings, engine: Engine, feeds: Feeds, clock: SystemClock, stack: AsyncExitStack) -> str:
@@ -175,37 +193,6 @@ async def _serve_dissections(patterns: Sequence[str], engine: Engine, stack: Asy
     await stack.enter_async_context(following(results, engine.fault))
 
 
-def open_sources(settings: Settings, clock: SystemClock) -> list[Opened]:
-    """Open the configured power sources and check that the servers find their devices among them."""
-    calibrated = bool(settings.servers) and all(server.calibration is not None for server in settings.servers)
-    chosen = open_chosen(settings.power, clock.now, calibrated=calibrated)
-    if chosen.nothing:
-        log.info("nothing is metered: %s", chosen.nothing)
-    try:
-        _check_devices(settings, [device for each in chosen.opened for device in each.source.devices])
-    except Exception:
-        for each in chosen.opened:
-            each.source.close()
-        raise
-    return list(chosen.opened)
-
-
-def calibrations(settings: Settings, devices: Sequence[Device]) -> dict[str, Calibration]:
-    """What the servers are estimated with that none of these devices serves. Says who is estimated, and who cannot be.
-
-    Raises:
-        ConfigError: a calibration cannot be used.
-    """
-    estimated = [one.name for one in settings.servers if not any(serves(one, device) for device in devices)]
-    chosen = calibrations_for(settings, estimated)
-    for name in estimated:
-        if name in chosen:
-            log.info("server %s is not metered: its energy is ESTIMATED from %s", name, chosen[name].name)
-        else:
-            log.warning("server %s is not metered and has no calibration: requests are counted without energy", name)
-    return chosen
-
-
 def assemble(
     settings: Settings,
     opened: Sequence[Opened],
@@ -213,55 +200,43 @@ def assemble(
     tape: "Tape | None" = None,
     feeds: Feeds | None = None,
 ) -> Engine:
-    """Put the parts together around open power sources and feeds."""
-    store = StateStore.open(Path(settings.state_dir)) if settings.state_dir is not None else None
-    if store is not None and store.notice is not None:
-        log.warning("%s", store.notice)
-    devices = [device for each in opened for device in each.source.devices]
-    pipeline = _pipeline(settings, devices, clock.now(), tape)
-    power = [
-        PowerFeed(each.name, Sampler(each.source, settings.power.interval_seconds, clock), each.refusals)
-        for each in opened
-    ]
-    feeds = feeds or open_feeds(settings.servers)
+    """Put the parts together around open power sources and feeds; they are closed if that fails."""
+    undo = ExitStack()
+    try:
+        return _assemble(settings, opened, clock, undo, tape=tape, feeds=feeds)
+    except BaseException:
+        undo.close()
+        raise
+
+
+def _assemble(  # noqa: PLR0913 - it is where everything meets
+    settings: Settings,
+    opened: Sequence[Opened],
+    clock: SystemClock,
+    undo: ExitStack,
+    *,
+    tape: "Tape | None",
+    feeds: Feeds | None,
+) -> Engine:
     for each in opened:
-        _announce(each)
+        undo.callback(each.source.close)
+    feeds = feeds or open_feeds(settings.servers)
+    undo.callback(feeds.close)
+    store = _open_store(settings)
+    if store is not None:
+        undo.callback(store.close)
+    pipeline = open_pipeline(settings, devices_of(opened), clock.now(), tape)
+    power = power_feeds(settings, opened, clock)
+    for each in opened:
+        announce(each)
     engine = Engine(pipeline, power, feeds.feeds, clock, store)
     if tape is not None:
         engine.recording_failures = lambda: tape.failures
     return engine
 
 
-def _pipeline(settings: Settings, devices: Sequence[Device], since: Instant, tape: "Tape | None") -> Pipeline:
-    chosen = calibrations(settings, devices)
-    if tape is None:
-        return Pipeline(settings, devices, since, calibrations=chosen)
-    from exporter.recording.recorder import RecordedPipeline  # noqa: PLC0415 - few are recorded
-
-    return RecordedPipeline(settings, devices, since, calibrations=chosen, tape=tape)
-
-
-def _check_devices(settings: Settings, devices: Sequence[Device]) -> None:
-    names = [device.name for device in devices]
-    doubled = {name for name in names if names.count(name) > 1}
-    if doubled:
-        raise ConfigError("power.source", f"two sources both meter {', '.join(sorted(doubled))}: leave one out")
-    for index, server in enumerate(settings.servers):
-        if devices and server.calibration is None and not any(serves(server, device) for device in devices):
-            known = ", ".join(f"{device.name} {device.uuid}".strip() for device in devices)
-            raise ConfigError(f"servers[{index}].gpus", f"{list(server.gpus)} names none of the devices here: {known}")
-
-
-def _announce(opened: Opened) -> None:
-    for name, why in opened.refusals.items():
-        log.info("power source %s is not used: %s", name, why)
-    for device in opened.source.devices:
-        log.info("metering %s (%s) by %s: %s", device.name, device.model or device.kind, opened.name, _how(device))
-
-
-def _how(device: Device) -> str:
-    if device.method == "estimated":
-        return "ESTIMATED, no sensor"
-    if device.method == "simulated":
-        return "SIMULATED, no hardware"
-    return "energy counter" if device.has_counter else "power"
+def _open_store(settings: Settings) -> StateStore | None:
+    store = StateStore.open(Path(settings.state_dir)) if settings.state_dir is not None else None
+    if store is not None and store.notice is not None:
+        log.warning("%s", store.notice)
+    return store

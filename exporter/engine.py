@@ -80,6 +80,7 @@ class Engine:
         gauges: those who ask servers for their own metrics.
         recording_failures: asked how many recordings have failed. web: asked how the doors are doing.
         dissections: asked what result files say.
+        passed_over: power sources that `auto` would rather have taken, each with why it does not work, in a word.
     """
 
     def __init__(
@@ -102,6 +103,7 @@ class Engine:
         self.web: Callable[[], WebView | None] = lambda: None
         self.dissections: Callable[[], DissectionsView | None] = lambda: None
         self.gauges: Sequence[Poller] = ()
+        self.passed_over: Mapping[str, str] = {}
         self._began = clock.now()
         self._advanced = self._checkpointed = self._began
         self._stopping = False
@@ -190,6 +192,28 @@ class Engine:
         if self._store is not None:
             self._store.close()
 
+    def change_over(self, pipeline: Pipeline, power: Sequence[PowerFeed]) -> Sequence[PowerFeed]:
+        """Go on with other devices while running: their books begin, those of the old ones are closed.
+
+        Args:
+            pipeline: empty; it takes over what goes on: counts, requests that run, what readers and proxies know.
+            power: what feeds it, not started.
+
+        Returns:
+            The old power feeds, which still run and are to be stopped.
+        """
+        now = self._clock.now()
+        self._hear(now)
+        self._advance(now)
+        self.on_settled(self.pipeline.finish(now))
+        handed = self.pipeline.checkpoint(set(), last=True)
+        pipeline.restore({key: value for key, value in handed.items() if value is not None})
+        before, self._power, self.pipeline = self._power, power, pipeline
+        for feed in power:
+            feed.sampler.start()
+        self._checkpoint(now)
+        return before
+
     # --- what flows ------------------------------------------------------------------------------------------------
 
     def _hear(self, now: Instant) -> bool:
@@ -270,6 +294,7 @@ class Engine:
             web=self.web(),
             dissections=self.dissections(),
             sources=tuple(feed.view() for feed in self._power),
+            passed_over=self.passed_over,
             logs=tuple(feed.view() for feed in self._feeds),
             gauges=tuple(poller.view() for poller in self.gauges),
             faults=dict(self._faults),

@@ -43,7 +43,8 @@ def _run(options: argparse.Namespace) -> int:
 async def serve(settings: Settings, stopped: asyncio.Event, tape: "Tape | None" = None) -> None:
     """Run the exporter until it is stopped, by this event or by a signal."""
     log = logging.getLogger("exporter")
-    async with exporting(settings, tape=tape) as exporter:
+    # A recording is of the devices that it began with.
+    async with exporting(settings, tape=tape, look_again=tape is None) as exporter:
         log.info("serving metrics at %s/metrics", exporter.url)
         if not settings.servers:
             log.warning("no server is configured: power is metered, but no request. Try --source KIND --log PATH")

@@ -36,12 +36,18 @@ class UsageError(ExporterError):
 
 
 class SourceError(ExporterError):
-    """A power source cannot start on this machine. `hint` says what would make it work."""
+    """A power source cannot start on this machine.
 
-    def __init__(self, reason: str, hint: str = "") -> None:
+    Attributes:
+        reason: why. hint: what would make it work.
+        kind: why, in a word out of few: a label may hold it.
+    """
+
+    def __init__(self, reason: str, hint: str = "", *, kind: str = "unusable") -> None:
         super().__init__(f"{reason} ({hint})" if hint else reason)
         self.reason = reason
         self.hint = hint
+        self.kind = kind
 
 
 class StateError(ExporterError):

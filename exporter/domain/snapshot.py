@@ -373,6 +373,7 @@ class Health:
         faults: exceptions caught by the supervisor, by stage: each one a bug.
         web: None where everybody may ask us.
         dissections: None where no result files are configured.
+        passed_over: power sources that `auto` would rather have taken, each with why it does not work, in a word.
         recording: what is shown was recorded, when and on what, in words; empty: it is live.
     """
 
@@ -389,6 +390,7 @@ class Health:
     gauges: tuple[GaugeView, ...] = ()
     web: WebView | None = None
     dissections: DissectionsView | None = None
+    passed_over: Mapping[str, str] = field(default_factory=dict)
     recording: str = ""
 
 

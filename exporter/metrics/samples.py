@@ -88,6 +88,8 @@ def _all(published: Published) -> Iterator[_Sample]:
     yield from _carbon(snapshot.carbon)
     for source in health.sources:
         yield from _source(source)
+    for wanted, reason in sorted(health.passed_over.items()):
+        yield energy.POWER_SOURCE_FALLBACK, (wanted, reason), 1
     for log in health.logs:
         yield from _log(log)
     for gauge in health.gauges:

@@ -40,7 +40,7 @@ def serves(server: ServerSettings, device: Device) -> bool:
     """Whether this device works for this server: its GPUs by choice, the host's parts always."""
     if device.kind != "gpu" or server.gpus == "all":
         return True
-    return any(_is(device, selector) for selector in server.gpus)
+    return any(answers_to(device, selector) for selector in server.gpus)
 
 
 def engine_of(server: ServerSettings) -> str:
@@ -49,7 +49,8 @@ def engine_of(server: ServerSettings) -> str:
     return server.about.get("engine") or next(told, "")
 
 
-def _is(device: Device, selector: str) -> bool:
+def answers_to(device: Device, selector: str) -> bool:
+    """Whether this is the device that is meant by its name, its number or its identity."""
     return selector in {device.name, device.name.removeprefix("gpu"), device.uuid} or (
         len(selector) >= 8 and device.uuid.startswith(selector)
     )
@@ -257,6 +258,7 @@ class Server:
             "late_joules": self.late_joules,
             "overflows": self.overflows,
             "model": self._model,
+            "learned_on": self._hardware(),
             "learned_until": self.windows.learned_until,
             "heard_until": self.heard_until,
             "proxies": self.proxying.books(),
@@ -265,24 +267,36 @@ class Server:
         }
 
     def restore(self, snapshot: dict[str, Any], samples: Mapping[str, Any]) -> None:
-        """Go on from a snapshot of a server of the same name, and from samples saved some time before it."""
-        policy: Any = self.policy
+        """Go on from a snapshot of a server of the same name, and from samples saved some time before it.
+
+        What was learned is taken over only on the same kind of hardware, metered in the same way: joules of an
+        estimate, or of other boards, teach nothing about these.
+        """
         self.requests.restore(snapshot["requests"])
         for saved in snapshot["tallies"]:
             self._tally(saved["model"]).restore(saved)
-        if snapshot["policy"] is not None and hasattr(policy, "restore"):
-            policy.restore(snapshot["policy"])
+        if snapshot.get("learned_on", self._hardware()) == self._hardware():
+            self._restore_learned(snapshot, samples)
         self.late_joules = snapshot["late_joules"]
         self.overflows = snapshot["overflows"]
         self._model = self.settings.model or snapshot["model"]
-        self.windows.learned_until = snapshot["learned_until"]
         self.heard_until = snapshot["heard_until"]
         if "tenants" in snapshot:
             self.tenants.restore(snapshot["tenants"])
         if "gauges" in snapshot:
             self.gauges.restore(snapshot["gauges"])
+
+    def _restore_learned(self, snapshot: dict[str, Any], samples: Mapping[str, Any]) -> None:
+        policy: Any = self.policy
+        if snapshot["policy"] is not None and hasattr(policy, "restore"):
+            policy.restore(snapshot["policy"])
+        self.windows.learned_until = snapshot["learned_until"]
         if "proxies" in snapshot:
             self.proxying.restore(snapshot["proxies"], samples)
+
+    def _hardware(self) -> list[list[str]]:
+        """What serves, whichever pieces of it."""
+        return sorted([device.kind, device.model, device.method] for device in self.devices)
 
 
 def estimated(settled: Sequence[SettledRequest], estimates: Estimates) -> list[SettledRequest]:

@@ -100,7 +100,8 @@ def visible() -> Sequence[Found]:
     except pynvml.NVMLError as error:
         raise refusal("NVML cannot list the GPUs", error) from error
     if not found:
-        raise SourceError("NVML shows no GPU", f"see whether nvidia-smi -L lists any; {_CONTAINER_HINT}")
+        hint = f"see whether nvidia-smi -L lists any; {_CONTAINER_HINT}"
+        raise SourceError("NVML shows no GPU", hint, kind="no_gpu")
     return found
 
 
@@ -138,7 +139,8 @@ def the_one(found: Sequence[Found], selector: str, where: str = "power.gpus") ->
     if len(matches) == 1:
         return matches[0]
     problem = "fits several GPUs" if matches else "fits no GPU"
-    raise SourceError(f"{where}: {selector!r} {problem}", f"there are {', '.join(map(str, found))}")
+    hint = f"there are {', '.join(map(str, found))}"
+    raise SourceError(f"{where}: {selector!r} {problem}", hint, kind="no_such_gpu")
 
 
 def _board_of_instance(uuid: str) -> str:
@@ -162,4 +164,5 @@ def reason(error: pynvml.NVMLError) -> str:
 
 def refusal(problem: str, error: pynvml.NVMLError) -> SourceError:
     """Why a power source cannot start, and what to do."""
-    return SourceError(f"{problem}: {reason(error)}", _HINTS.get(error.value, "see whether nvidia-smi works"))
+    why = reason(error)
+    return SourceError(f"{problem}: {why}", _HINTS.get(error.value, "see whether nvidia-smi works"), kind=why)

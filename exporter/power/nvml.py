@@ -296,9 +296,8 @@ def _with_answers(boards: Sequence[_Board]) -> list[_Board]:
             _log.warning("%s reports neither energy nor power and is left out", board.device.name)
     if not answering:
         names = ", ".join(board.device.model for board in boards)
-        raise SourceError(
-            f"no selected GPU reports energy or power: {names}", "a vGPU guest sees neither: run on its host"
-        )
+        reason = f"no selected GPU reports energy or power: {names}"
+        raise SourceError(reason, "a vGPU guest sees neither: run on its host", kind="not_supported")
     return answering
 
 

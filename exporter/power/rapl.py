@@ -170,6 +170,7 @@ def _no_zones(root: Path) -> SourceError:
         f"no RAPL package under {root}",
         "needs Intel or AMD Zen with the intel_rapl_msr module; virtual machines mostly have none, and container "
         f"runtimes hide it: mount the host's /sys read-only and the powercap tree with it at {root}",
+        kind="not_found",
     )
 
 
@@ -178,4 +179,5 @@ def _not_allowed(root: Path) -> SourceError:
         f"the RAPL counters under {root} may not be read",
         f"the kernel leaves them to root since 2020: run as root, or at each boot `chmod a+r {root}/*/energy_uj`, "
         "or give the process the capability DAC_READ_SEARCH",
+        kind="no_permission",
     )

@@ -45,15 +45,22 @@ class Opened:
 
     source: PowerSource
     name: str
-    refusals: Mapping[str, str] = field(default_factory=dict)
+    refusals: Mapping[str, SourceError] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The open sources that settings ask for. `nothing`: why there are none; empty where there are some."""
+    """The open sources that settings ask for.
+
+    Attributes:
+        opened: the sources.
+        nothing: why there are none; empty where there are some.
+        passed_over: sources that `auto` would rather have taken, each with why it did not work.
+    """
 
     opened: tuple[Opened, ...]
     nothing: str = ""
+    passed_over: Mapping[str, SourceError] = field(default_factory=dict)
 
 
 def open_chosen(
@@ -74,6 +81,9 @@ def open_chosen(
         return Chosen((), "power.source is `none`")
     if settings.source == (AUTO,) and calibrated:
         return _auto_where_servers_may_be_elsewhere(settings, now, sources)
+    if settings.source == (AUTO,):
+        best = open_source(AUTO, settings, now, sources=sources)
+        return Chosen((best,), passed_over=best.refusals)
     opened: list[Opened] = []
     try:
         for name in settings.source:
@@ -86,13 +96,14 @@ def open_chosen(
 
 
 def _auto_where_servers_may_be_elsewhere(settings: PowerSettings, now: Now, sources: Mapping[str, Factory]) -> Chosen:
-    near = {name: sources[name] for name in _WHERE_SERVERS_MAY_BE_ELSEWHERE}
-    try:
-        return Chosen((open_source(AUTO, settings, now, sources=near),))
-    except SourceError as error:
-        if settings.gpus != "all":
-            raise
-        return Chosen((), f"power.source is `auto`, every server has a calibration, and {error.reason}")
+    best, refusals = first_that_works(_WHERE_SERVERS_MAY_BE_ELSEWHERE, settings, now, sources)
+    if best is not None:
+        return Chosen((best,), passed_over=refusals)
+    none_works = _none_works(refusals)
+    if settings.gpus != "all":
+        raise none_works
+    why = f"power.source is `auto`, every server has a calibration, and {none_works.reason}"
+    return Chosen((), why, passed_over=refusals)
 
 
 def open_source(name: str, settings: PowerSettings, now: Now, *, sources: Mapping[str, Factory] = SOURCES) -> Opened:
@@ -108,20 +119,28 @@ def open_source(name: str, settings: PowerSettings, now: Now, *, sources: Mappin
         SourceError: it does not work here, or for `auto` none does; says why.
     """
     if name == AUTO:
-        return _first_that_works(list(sources), settings, now, sources)
+        best, refusals = first_that_works(list(sources), settings, now, sources)
+        if best is None:
+            raise _none_works(refusals)
+        return best
     if name not in sources:
         raise SourceError(f"there is no power source {name!r}", f"one of {AUTO}, {', '.join(sources)}")
     return Opened(sources[name](settings, now), name)
 
 
-def _first_that_works(
+def first_that_works(
     names: Sequence[str], settings: PowerSettings, now: Now, sources: Mapping[str, Factory]
-) -> Opened:
-    refusals: dict[str, str] = {}
+) -> tuple[Opened | None, dict[str, SourceError]]:
+    """The first that opens, None where none does, and what those before it said."""
+    refusals: dict[str, SourceError] = {}
     for name in names:
         try:
-            return Opened(sources[name](settings, now), name, refusals)
+            return Opened(sources[name](settings, now), name, refusals), refusals
         except SourceError as error:
-            refusals[name] = str(error)
+            refusals[name] = error
+    return None, refusals
+
+
+def _none_works(refusals: Mapping[str, SourceError]) -> SourceError:
     told = "; ".join(f"{name}: {why}" for name, why in refusals.items())
-    raise SourceError(f"no power source works here: {told}")
+    return SourceError(f"no power source works here: {told}")

@@ -183,6 +183,7 @@ def health() -> Health:
         gauges=(GaugeView("chat", 17_280, {"unreachable": 2}),),
         web=WebView(good=True, certificate_ends=AT + 7_776_000.0, refused={"wrong_password": 3}),
         dissections=DissectionsView((dissection(),), left_out=2, files=1, problems={"b.json": "is no result file"}),
+        passed_over={"rapl": "no_permission"},
     )
 
 
@@ -216,7 +217,7 @@ def budget_views() -> tuple[BudgetView, ...]:
 
 def nothing_yet() -> Published:
     """The exporter in its first moment: no device answered, no log was read."""
-    bare = replace(health(), sources=(), logs=(), gauges=(), dissections=None)
+    bare = replace(health(), sources=(), logs=(), gauges=(), dissections=None, passed_over={})
     return Published(Snapshot(AT, (), (), ()), bare)
 
 

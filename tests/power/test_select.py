@@ -35,7 +35,7 @@ def test_auto_takes_the_first_that_works_and_remembers_why_not_the_others() -> N
     sources = {"a": refusing("no a here"), "b": working, "c": refusing("never asked")}
     opened = open_source("auto", PowerSettings(), now, sources=sources)
     assert opened.name == "b"
-    assert opened.refusals == {"a": "no a here (do something)"}
+    assert {name: str(why) for name, why in opened.refusals.items()} == {"a": "no a here (do something)"}
 
 
 def test_auto_with_nothing_that_works_tells_every_reason() -> None:

@@ -64,8 +64,15 @@ ENERGY_LATE = Family(
 POWER_SOURCE = Family(
     "llm_power_source_info",
     "info",
-    "Where power comes from, and whether it is measured or estimated.",
+    "Where power comes from, and whether it is measured, estimated, simulated or played from a recording.",
     ("source", "counter", "method"),
+    "Power and energy",
+)
+POWER_SOURCE_FALLBACK = Family(
+    "llm_power_source_fallback_info",
+    "info",
+    "A power source that `auto` would rather have taken, and why it does not work. Absent once it is used.",
+    ("wanted", "reason"),
     "Power and energy",
 )
 POWER_SENSOR_PERIOD = Family(
@@ -93,6 +100,7 @@ FAMILIES = (
     ENERGY_UNSETTLED,
     ENERGY_LATE,
     POWER_SOURCE,
+    POWER_SOURCE_FALLBACK,
     POWER_SENSOR_PERIOD,
     POWER_COUNTER_RATIO,
 )

@@ -19,8 +19,8 @@ LABELS = {
     "how": "how a request was seen to end: `finish`, `abort`, `release`, `timeout`, `reuse`, `restart`",
     "kind": "`gpu`, `cpu` or `dram`",
     "label": "the bounded label whose bound was reached",
-    "method": "`measured` by a sensor, `estimated` by a model of the device, `simulated`: nothing real drew it, or "
-    "`time_proxy`: predicted from time",
+    "method": "`measured` by a sensor, `estimated` by a model of the device, `simulated`: nothing real drew it, "
+    "`recorded`: played from a recording of another time and place, or `time_proxy`: predicted from time",
     "model": "the model's name, from the log or configured; `other` past the bound",
     "module": "the module that was replayed, as PyTorch names it; empty for the model",
     "name": "the device's product name",
@@ -35,7 +35,7 @@ LABELS = {
     "sequence": "tokens of each sequence: of the prompt in prefill, in the cache before the decoded one in decode",
     "server": "the name of the inference server in the configuration",
     "share": "`requests`, `idle` (no request ran) or `unattributed` (caused by a request that is not known)",
-    "source": "the power source: `nvml`, `rapl`, `cpu`, `simulated`",
+    "source": "the power source: `nvml`, `rapl`, `cpu`, `recording`, `simulated`",
     "stage": "the part of the exporter in which the fault was caught",
     "stat": "of a component's trials: `gross_mean`, `gross_stddev`, `net_mean`, `net_stddev`, or `gross`, `net`; net "
     "is without idle power, and may be below 0",
@@ -46,4 +46,5 @@ LABELS = {
     "uuid": "the vendor's identity of the device, empty where there is none",
     "version": "the exporter's version",
     "view": "who says so: `log`",
+    "wanted": "a power source that `auto` would rather have taken",
 }
