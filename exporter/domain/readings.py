@@ -7,9 +7,10 @@ from typing import Literal
 from exporter.domain.units import Instant, Joules, Watts
 
 DeviceKind = Literal["gpu", "cpu", "dram"]
-Method = Literal["measured", "estimated", "simulated", "time_proxy"]
-"""How energy came to be known: by a sensor, by a model of one, by a simulation, or by a calibrated proxy."""
-_DOUBTFUL: tuple[Method, ...] = ("simulated", "estimated")
+Method = Literal["measured", "estimated", "simulated", "recorded", "time_proxy"]
+"""How energy came to be known: by a sensor, by a model of one, by a simulation, from a recording of another time and
+place, or by a calibrated proxy."""
+_DOUBTFUL: tuple[Method, ...] = ("simulated", "recorded", "estimated")
 """The worst first."""
 
 
@@ -22,13 +23,15 @@ class Device:
         kind: the label `kind`.
         uuid: the vendor's identity where there is one, else empty.
         model: product name, the label `name`.
-        method: `measured` by a sensor, `estimated` by a model of it, or `simulated`.
+        method: `measured` by a sensor, `estimated` by a model of it, `simulated`, or `recorded` at another time.
         has_counter: whether it has an energy counter.
         counter_range_joules: where the energy counter wraps to zero; None where it does not.
         power_window_seconds: the power reading is the mean over this long before it was read; 0 means instant.
         limit_watts: what it can draw at most, to tell an absurd reading; None where unknown.
         driver: version of the driver that was asked; empty where there is none.
         power_limit_watts: what it is let draw, as set when it was opened; None where unknown.
+        origin: of one that is played from a recording: when, on what and how that was metered, in words; else empty.
+        period_seconds: new values come at most this far apart while all is well; 0: many times a second.
     """
 
     name: str
@@ -42,6 +45,8 @@ class Device:
     limit_watts: float | None = None
     driver: str = ""
     power_limit_watts: float | None = None
+    origin: str = ""
+    period_seconds: float = 0.0
 
 
 def worst_method(devices: Iterable[Device]) -> Method:

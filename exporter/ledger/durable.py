@@ -9,8 +9,12 @@ from exporter.ledger.pages import PAGE_SLICES, changed_pages, restore_pages
 
 
 def identity(device: Device) -> str:
-    """What makes it the same device after a restart: its UUID where it has one, else its name."""
-    return device.uuid or device.name
+    """What makes it the same device after a restart: its UUID where it has one, else its name.
+
+    One that is played from a recording is never the one that was recorded: the two have books of their own.
+    """
+    same = device.uuid or device.name
+    return f"{same} recorded" if device.method == "recorded" else same
 
 
 def group_key(ledger: Ledger, group: Group) -> str:

@@ -37,11 +37,11 @@ class IdleBaseline:
         self.mean = power if self.mean is None else self.mean + share * (power - self.mean)
 
 
-def quiet(presence: Floats) -> Floats:
+def quiet(presence: Floats, guard: int = GUARD_SLICES) -> Floats:
     """Slices with nobody near, of shape (slices,); the guard at either end counts as near."""
     busy = (presence > 1e-9).astype(np.float64)
-    near = np.convolve(busy, np.ones(2 * GUARD_SLICES + 1), mode="same")
+    near = np.convolve(busy, np.ones(2 * guard + 1), mode="same")
     calm: Floats = near == 0.0
-    calm[:GUARD_SLICES] = False
-    calm[-GUARD_SLICES:] = False
+    calm[:guard] = False
+    calm[-guard:] = False
     return calm

@@ -6,10 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-HOLE_SECONDS = 1.0
-"""Readings further apart than this (or five times the gap before) leave a hole between them..."""
-_LONGEST_HOLE_SECONDS = 10.0
-"""...and further apart than this always do."""
+from exporter.ledger.patience import HOLE_SECONDS, LONGEST_HOLE_SECONDS
+
 _MOST_POINTS = 8192
 """Points kept: at 20 Hz, more than three minutes."""
 
@@ -27,11 +25,13 @@ class Segment:
 class PowerTrack:
     """Power readings of one device and their integral.
 
-    Kept as three columns of bare numbers: as tuples, the points of eight boards would take ten megabytes.
+    Kept as three columns of bare numbers: as tuples, the points of eight boards would take ten megabytes. Readings leave
+    a hole between them where they are much further apart than those before, and further than `joined_seconds`.
     """
 
-    def __init__(self, window_seconds: float) -> None:
+    def __init__(self, window_seconds: float, joined_seconds: float = 0.0) -> None:
         self._lag = window_seconds / 2.0
+        self._joined = joined_seconds
         self._at, self._watts, self._joules = array("d"), array("d"), array("d")
         self._gap = 0.0
 
@@ -45,7 +45,7 @@ class PowerTrack:
         if at <= last_at:
             return None
         usual, self._gap = self._gap, at - last_at
-        if self._gap > min(max(HOLE_SECONDS, 5.0 * usual), _LONGEST_HOLE_SECONDS):
+        if self._gap > max(min(max(HOLE_SECONDS, 5.0 * usual), LONGEST_HOLE_SECONDS), self._joined):
             self._forget(len(self._at))
             self._append(at, watts, 0.0)
             return None

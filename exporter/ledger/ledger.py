@@ -22,11 +22,9 @@ from exporter.ledger.idle import GUARD_SLICES, IdleBaseline, quiet
 from exporter.ledger.meter import Meter
 from exporter.ledger.slices import PRESENCE, Reserved, Slices
 
-SILENCE_SECONDS = 65.0
-"""Settling waits this long for a silent sensor, then goes on without it: longer than finding a stuck counter takes."""
 _MOST_HOLES = 256
-_LEAST_QUIET_SLICES = 50
-"""The idle baseline is learned from so many slices at once."""
+_LEAST_QUIET_SLICES = 30
+"""The idle baseline is learned from so many slices at once, beside the guards at either end."""
 
 
 @dataclass(slots=True)
@@ -136,6 +134,10 @@ class Ledger:
         """Whether readings of all the group's devices had no hole in [start, end)."""
         return not any(since < end and start < until for name in group.devices for since, until in self._holes[name])
 
+    def grain_seconds(self, group: Group) -> float:
+        """How far the group's slowest sensor blurs what it tells; 0 where that is too little to matter."""
+        return max((self.meters[name].grain_seconds for name in group.devices), default=0.0)
+
     def _deposit(self, name: str, start: float, end: float, joules: float) -> None:
         group, index = self._place[name]
         books = self.books[name]
@@ -146,8 +148,8 @@ class Ledger:
 
     def frontier(self, now: float) -> float:
         """The energy of every device is known up to here; devices silent for long are not waited for."""
-        known = (meter.frontier for meter in self.meters.values() if meter.frontier is not None)
-        return min((at for at in known if now - at <= SILENCE_SECONDS), default=now)
+        known = ((meter.frontier, meter.patience) for meter in self.meters.values() if meter.frontier is not None)
+        return min((at for at, patience in known if now - at <= patience.silence_seconds), default=now)
 
     # --- time passes -----------------------------------------------------------------------------------------------
 
@@ -162,19 +164,20 @@ class Ledger:
     def learn_idle(self, group: Group, until: int, running: Callable[[], Sequence[Claims]]) -> None:
         """Learn the idle baseline from quiet slices before `until`; `running` says who is not in them yet, by lane."""
         slices = group.slices
-        first = max(self._idle_until[group.devices] - GUARD_SLICES, slices.closed)
-        stop = min(until + GUARD_SLICES, slices.ripe)
-        if stop - first < _LEAST_QUIET_SLICES:
+        guard = GUARD_SLICES + round(self.grain_seconds(group) / self.slice_seconds)
+        first = max(self._idle_until[group.devices] - guard, slices.closed)
+        stop = min(until + guard, slices.ripe)
+        if stop - first < _LEAST_QUIET_SLICES + 2 * guard:
             return
         reserved = slices.reserve(running(), first, stop)
         suspicion = sum(
             (one.suspicion(first, stop, self.slice_seconds) for one in slices.company), np.zeros(stop - first)
         )
-        calm = quiet(slices.occupancy(reserved)[PRESENCE].sum(axis=0) + suspicion)
+        calm = quiet(slices.occupancy(reserved)[PRESENCE].sum(axis=0) + suspicion, guard)
         run = slices.place(range(first, stop))
         for index, name in enumerate(group.devices):
             self.idle[name].learn(slices.energy[index, run], calm, self.slice_seconds)
-        self._idle_until[group.devices] = stop - GUARD_SLICES
+        self._idle_until[group.devices] = stop - guard
 
     def close(self, group: Group, until: int) -> None:
         """Close the group's slices before `until`."""

@@ -10,7 +10,8 @@ check it (their ratio is published), to stand in for it where it is missing, stu
 
 A power reading that is a running mean over a window describes the middle of that window: it is dated back by half of
 it. A failed reading publishes nothing. Where power alone is known a hole stays a hole, counted in seconds; the counter
-spans holes, and what it says across one is marked interpolated.
+spans holes, and what it says across one is marked interpolated. All waits are for a sensor that steps many times a
+second; they grow with the period of a slower one (`patience.py`).
 """
 
 from collections.abc import Mapping
@@ -20,12 +21,11 @@ from typing import Any
 from exporter.domain.readings import CounterReading, Device, PowerReading, ReadFailure, Reading
 from exporter.domain.units import Watts
 from exporter.ledger.check import CounterCheck, Period
-from exporter.ledger.integral import HOLE_SECONDS, PowerTrack, Segment
+from exporter.ledger.integral import PowerTrack, Segment
+from exporter.ledger.patience import Patience
 
 _DISTRUST = (0.5, 2.0)
 _TRUST = (0.8, 1.25)
-_STUCK_SECONDS = 10.0
-_STALE_SECONDS = 5.0
 _UNLIMITED_WATTS = 10_000.0
 """What a device of unknown limit cannot draw: the largest boards of 2026 draw some 2 kW."""
 
@@ -51,10 +51,11 @@ class Meter:
         self.resets = 0
         self.interpolated_joules = 0.0
         self.lost_seconds = 0.0
-        self._power = PowerTrack(device.power_window_seconds)
-        self._check = CounterCheck()
-        self._counter_period = Period()
-        self._power_period = Period()
+        self.patience = Patience(device)
+        self._power = PowerTrack(device.power_window_seconds, self.patience.sample_seconds)
+        self._check = CounterCheck(self.patience.check_seconds)
+        self._counter_period = Period(self.patience.look_seconds)
+        self._power_period = Period(self.patience.look_seconds, always_new=device.period_seconds > 0.0)
         self._step: _Step | None = None
         self._stepped = False
         self._last_watts: float | None = None
@@ -64,13 +65,18 @@ class Meter:
 
     @property
     def ratio(self) -> float | None:
-        """Counter over integrated power, over the latest minute."""
+        """Counter over integrated power, over the latest minute, or sixty periods of a slow sensor."""
         return self._check.ratio
 
     @property
     def period_seconds(self) -> float | None:
         """Measured update period of what the energy comes from."""
         return (self._counter_period if self.counter_in_use else self._power_period).seconds
+
+    @property
+    def grain_seconds(self) -> float:
+        """Nothing is known of what happened within so much time; 0 where that is too short to matter."""
+        return self.patience.period(self.period_seconds) if self.device.period_seconds else 0.0
 
     @property
     def gap_seconds(self) -> float:
@@ -80,7 +86,7 @@ class Meter:
     def watts(self, now: float) -> Watts | None:
         """The latest power; None when the sensor has been silent."""
         for latest in (self._power.latest, self._counter_watts):
-            if latest is not None and now - latest[0] <= _STALE_SECONDS:
+            if latest is not None and now - latest[0] <= self.patience.stale_seconds:
                 return Watts(latest[1])
         return None
 
@@ -146,7 +152,7 @@ class Meter:
         at = self._moment_of_step(step, reading.at)
         joules = self._difference(step.joules, reading.joules)
         believable = 0.0 <= joules <= self._most(at - step.at)
-        hole = reading.at - step.seen > max(HOLE_SECONDS, 5.0 * (self._counter_period.seconds or 0.0))
+        hole = reading.at - step.seen > self.patience.hole_seconds(self._counter_period.seconds)
         self._step = _Step(at, reading.joules, reading.at)
         if not self._stepped:
             return self._first_step(at)
@@ -172,7 +178,7 @@ class Meter:
 
     def _moment_of_step(self, step: _Step, seen: float) -> float:
         """The middle of the interval in which the step can have happened."""
-        earliest = max(step.seen, step.at, seen - (self._counter_period.seconds or seen))
+        earliest = max(step.seen, step.at, seen - (self.patience.period(self._counter_period.seconds) or seen))
         return max(0.5 * (earliest + seen), step.at + 1e-6)
 
     def _difference(self, before: float, after: float) -> float:
@@ -198,8 +204,7 @@ class Meter:
         since = self._power.begin
         if self._step is not None and since is not None:
             since = max(since, self._step.at)
-        patience = max(_STUCK_SECONDS, 20.0 * (self._counter_period.seconds or 0.0))
-        if since is None or now - since < patience:
+        if since is None or now - since < self.patience.stuck_seconds(self._counter_period.seconds):
             return []
         before, after = self._power.integral(since), self._power.integral(now)
         if before is None or after is None or after - before < 1.0:

@@ -11,6 +11,8 @@ from exporter.ledger.slices import CONTEXT, DECODE, DECODING, PREFILL, PRESENCE
 
 WINDOW_SECONDS = 5.0
 """Long enough that a request's uneven progress in it averages out, short enough that the batch varies between them."""
+_GRAINS_A_WINDOW = 4.0
+"""Or so many times as long as a slow sensor says nothing: what it blurs at a window's edges must not be most of it."""
 Floats = NDArray[np.float64]
 TokenRates = Callable[[int, int], Floats | None]
 """Tokens a second of each decoding request in slices [first, stop), where something else than its news tells them."""
@@ -23,7 +25,6 @@ class Windows:
         self._ledger = ledger
         self._token_rates = token_rates
         self._places = list(ledger.serving(server))
-        self._width = round(WINDOW_SECONDS / ledger.slice_seconds)
         self.learned_until = max((group.slices.closed for group, _ in self._places), default=0)
 
     def until(self, instant: float) -> Iterator[Window]:
@@ -31,14 +32,20 @@ class Windows:
         if not self._places:
             return
         self.learned_until = max(self.learned_until, *(group.slices.closed for group, _ in self._places))
-        count = (int(instant / self._ledger.slice_seconds) - self.learned_until) // self._width
+        width = self._width()
+        count = (int(instant / self._ledger.slice_seconds) - self.learned_until) // width
         if count <= 0:
             return
-        stop = self.learned_until + count * self._width
-        yield from self._cut(self.learned_until, stop, count)
+        stop = self.learned_until + count * width
+        yield from self._cut(self.learned_until, stop, width)
         self.learned_until = stop
 
-    def _cut(self, first: int, stop: int, count: int) -> Iterator[Window]:
+    def _width(self) -> int:
+        """Slices in a window."""
+        grain = max(self._ledger.grain_seconds(group) for group, _ in self._places)
+        return round(max(WINDOW_SECONDS, _GRAINS_A_WINDOW * grain) / self._ledger.slice_seconds)
+
+    def _cut(self, first: int, stop: int, width: int) -> Iterator[Window]:
         group, lane = self._places[0]
         amounts = group.slices.amounts[:, lane, group.slices.place(range(first, stop))]
         here = scene(counted(amounts, self._token_rates(first, stop)), self._ledger.slice_seconds)
@@ -54,11 +61,11 @@ class Windows:
             joules,
             strangers,
         )
-        table = np.stack([column.reshape(count, self._width).sum(axis=1) for column in columns], axis=1)
+        table = np.stack([column.reshape(-1, width).sum(axis=1) for column in columns], axis=1)
         for busy, steps, prefill, decode, context, energy, company in table.tolist():
             if company == 0.0 and energy > 0.0:
                 yield Window(
-                    seconds=self._width * self._ledger.slice_seconds,
+                    seconds=width * self._ledger.slice_seconds,
                     busy_seconds=busy,
                     steps=steps,
                     prefill_tokens=prefill,

@@ -50,7 +50,8 @@ class Observer:
 
     def can_meter(self, group: Group, start: float, end: float) -> bool:
         """Whether the group's sensors tell the energy of this stretch of time from what was around it."""
-        periods = (self._ledger.meters[name].period_seconds or _USUAL_PERIOD_SECONDS for name in group.devices)
+        meters = [self._ledger.meters[name] for name in group.devices]
+        periods = (meter.period_seconds or meter.grain_seconds or _USUAL_PERIOD_SECONDS for meter in meters)
         least = LEAST_PERIODS * max(periods, default=np.inf)
         return end - start >= least and self._ledger.is_whole(group, start, end)
 

@@ -6,7 +6,7 @@ from exporter.domain.readings import Device, PowerReading
 from exporter.domain.settings import AttributionSettings
 from exporter.domain.units import Instant, Watts
 from exporter.ledger.claims import Claims, Life
-from exporter.ledger.ledger import SILENCE_SECONDS, Ledger
+from exporter.ledger.ledger import Ledger
 
 DEVICES = tuple(Device(f"gpu{index}", "gpu") for index in range(4))
 USERS = {"chat": ("gpu0", "gpu1"), "code": ("gpu1", "gpu2")}
@@ -58,7 +58,7 @@ def test_the_frontier_waits_for_the_slowest_device_but_not_for_a_silent_one() ->
     power(ledger, "gpu1", 0.0, 90.0)
     power(ledger, "gpu2", 0.0, 5.0)
     assert ledger.frontier(100.0) == pytest.approx(90.0)
-    assert ledger.frontier(5.0 + SILENCE_SECONDS) == pytest.approx(5.0)
+    assert ledger.frontier(5.0 + 65.0) == pytest.approx(5.0)
 
 
 def test_without_any_energy_time_itself_is_the_frontier() -> None:
