@@ -25,8 +25,8 @@ class Segment:
 class PowerTrack:
     """Power readings of one device and their integral.
 
-    Kept as three columns of bare numbers: as tuples, the points of eight boards would take ten megabytes. Readings leave
-    a hole between them where they are much further apart than those before, and further than `joined_seconds`.
+    Kept as three columns of bare numbers: as tuples, the points of eight boards would take ten megabytes. Readings
+    leave a hole between them where they are much further apart than those before, and further than `joined_seconds`.
     """
 
     def __init__(self, window_seconds: float, joined_seconds: float = 0.0) -> None:

@@ -51,7 +51,6 @@ class Patience:
         return max(_STUCK_SECONDS, min(20.0 * period, 20.0 + 2.0 * period))
 
     def hole_seconds(self, measured: float | None) -> float:
-        """Not looking for longer than this makes of a step's energy an interpolation: several steps of a quick counter
-        may have been missed, or one of a slow one."""
+        """Energy after a longer pause of looking is interpolated: steps of a quick counter were missed, or a slow one's."""
         period = self.period(measured)
         return max(HOLE_SECONDS, min(5.0 * period, max(LONGEST_HOLE_SECONDS, period)))
