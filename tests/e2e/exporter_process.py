@@ -64,13 +64,16 @@ class RunningExporter:
 
 
 @contextmanager
-def running_exporter(config: Mapping[str, Any], folder: Path, address: str | None = None) -> Iterator[RunningExporter]:
+def running_exporter(
+    config: Mapping[str, Any], folder: Path, address: str | None = None, environment: Mapping[str, str] | None = None
+) -> Iterator[RunningExporter]:
     """Starts `llm-energy-exporter run` in `folder`, at a free port without `address`; yields it when it is ready."""
     file = folder / "config.yaml"
     file.write_text(yaml.safe_dump(dict(config)))
     address, errors = address or f"127.0.0.1:{free_port()}", folder / "stderr"
     command = [sys.executable, "-m", "exporter", "run", "--config", str(file), "--listen", address]
-    with errors.open("wb") as log, subprocess.Popen(command, cwd=folder, stderr=log, env=_environment()) as process:
+    around = {**_environment(), **(environment or {})}
+    with errors.open("wb") as log, subprocess.Popen(command, cwd=folder, stderr=log, env=around) as process:
         exporter = RunningExporter(f"http://{address}", process, errors)
         try:
             _wait_until_ready(exporter)

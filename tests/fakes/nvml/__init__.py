@@ -263,6 +263,11 @@ class FakeNvml:
         gpus[index] = replace(gpus[index], faults=faults)
         self.change(gpus)
 
+    def unload_driver(self, *gone: DriverGone) -> None:
+        """The driver is gone at these times and at no others."""
+        self._driver = gone
+        self._write_config()
+
     def append_power(self, index: int, points: Sequence[tuple[float, float]]) -> None:
         """Continue one board's script. Points must come before their time does."""
         with self._scripts[index].open("a") as trace:
