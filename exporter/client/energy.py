@@ -18,7 +18,7 @@ GIVEN_UP_SECONDS, AGAIN_SECONDS = 1.0, 0.3
 """Once that was in vain: how long nobody else waits, and how long the next one does after that."""
 _FEW = 4
 """More receipts than these are asked for at once."""
-_WORST_FIRST = ("simulated", "time_proxy", "estimated")
+_WORST_FIRST = ("simulated", "recorded", "time_proxy", "estimated")
 _NOT_FOUND, _OK = 404, 200
 NOBODY = "windows are told to nobody: the exporter's URL is empty"
 _OPEN = "it is still open"
@@ -31,8 +31,8 @@ class Energy(NamedTuple):
     Attributes:
         joules: all of it, inner windows included.
         own_joules: outside of its inner windows. Those of all windows add up to what was metered while any was open.
-        method: `measured`, `estimated` by a model of the device, `simulated`, or `time_proxy` by a calibration; where
-            parts differ, the worst.
+        method: `measured`, `estimated` by a model of the device, `simulated`, `recorded` at another time and place, or
+            `time_proxy` by a calibration; where parts differ, the worst.
         joules_by_device: the same by device. Empty where no device was metered.
         seconds: for which it was open.
         concurrency: how many requests and windows there were at a time, itself included, on average.

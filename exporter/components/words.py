@@ -9,6 +9,7 @@ _PREFIXES = {-15: "f", -12: "p", -9: "n", -6: "u", -3: "m", 0: "", 3: "k", 6: "M
 _NOT_MEASURED = {
     "estimated": "ESTIMATED by a model of the device, not measured",
     "simulated": "SIMULATED, no hardware",
+    "recorded": "RECORDED at another time and place, not measured",
 }
 NOTHING = "-"
 

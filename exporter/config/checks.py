@@ -93,6 +93,12 @@ def sources_go_together(power: PowerSettings) -> Iterator[ConfigError]:
         yield ConfigError("source", "`rapl` and `cpu` meter the same energy, which would be counted twice; keep one")
 
 
+def recording_is_named(power: PowerSettings) -> Iterator[ConfigError]:
+    """Somebody who wants a recording says which."""
+    if "recording" in power.source and power.recording.path is None:
+        yield ConfigError("recording.path", "name the recording to play: power.source is `recording`")
+
+
 def times_go_together(times: AttributionSettings) -> Iterator[ConfigError]:
     """Slice <= settle <= horizon, and the horizon fits into memory."""
     settle, horizon = (

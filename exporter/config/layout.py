@@ -17,6 +17,7 @@ from exporter.domain.settings import (
     IdleRule,
     KubernetesLog,
     LabelSettings,
+    PlayedRecording,
     PolicyName,
     PowerSettings,
     PowerSourceName,
@@ -52,25 +53,35 @@ POWER_CPU = Section(
     checks=(checks.idle_below_max,),
 )
 
+POWER_RECORDING = Section(
+    PlayedRecording,
+    (
+        Key("path", _optional("a file"), "the recording that source `recording` plays: what its devices said then"),
+        Key("loop", kinds.truth(), "play it again and again, with counters that go on; else its devices fall silent"),
+    ),
+)
+
 POWER = Section(
     PowerSettings,
     (
         Key(
             "source",
-            kinds.Many(kinds.choice(get_args(PowerSourceName), later=("dcgm", "recording"))),
+            kinds.Many(kinds.choice(get_args(PowerSourceName), later=("dcgm",))),
             "where power is read; `auto` takes the first that works of `nvml`, `rapl`, `cpu`, but where every server "
-            "has a calibration only `nvml`, or else `none`; `none` meters nothing; a list runs several side by side",
+            "has a calibration only `nvml`, or else `none`; `recording` plays a recorded session; `none` meters "
+            "nothing; a list runs several side by side",
         ),
         Key("interval", quantities.duration("10ms", "1m"), "time between readings, at the fastest", "interval_seconds"),
         Key("gpus", kinds.Many(kinds.gpu(), all_word="all"), "which GPUs are metered"),
         Key("cpu", POWER_CPU, "the estimate that source `cpu` makes"),
+        Key("recording", POWER_RECORDING, "a recorded session instead of a sensor (see RECORDINGS.md)"),
         Key(
             "idle_watts",
             kinds.Table(quantities.watts(), re.compile(r"(?:gpu|cpu|dram)[0-9]{1,4}"), "gpu0"),
             "power with the model loaded and no request running, e.g. `{gpu0: 60}`; overrules what is learned",
         ),
     ),
-    checks=(checks.sources_go_together,),
+    checks=(checks.sources_go_together, checks.recording_is_named),
 )
 
 ATTRIBUTION = Section(

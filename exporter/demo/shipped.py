@@ -11,6 +11,7 @@ from pathlib import Path
 
 from exporter.domain.errors import UsageError
 from exporter.recording.recording import Recording
+from exporter.recording.words import when_and_where
 
 FOLDER = Path(__file__).parent / "recordings"
 _ENDING = ".jsonl.gz"
@@ -62,8 +63,7 @@ def in_words(chosen: Chosen) -> str:
         header = recording.header
     drivers = sorted({f"driver {device.driver}" for device in header.devices if device.driver})
     devices = sorted({device.model or device.name for device in header.devices})
-    machine = f"{header.machine.processor or header.machine.system}, {header.machine.cores} cores"
-    return "; ".join([header.wall[:10], machine, ", ".join([*devices, *drivers]), *filter(None, [chosen.ran])])
+    return "; ".join([when_and_where(header), ", ".join([*devices, *drivers]), *filter(None, [chosen.ran])])
 
 
 def _labelled(name: str, folder: Path) -> Chosen:

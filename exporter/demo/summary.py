@@ -112,6 +112,8 @@ def _sensor(device: Device) -> str:
         return "an ESTIMATE"
     if device.method == "simulated":
         return "a SIMULATION"
+    if device.method == "recorded":
+        return "a RECORDING"
     return "the energy counter" if device.has_counter else "the power sensor"
 
 

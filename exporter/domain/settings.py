@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-PowerSourceName = Literal["auto", "nvml", "rapl", "cpu", "none"]
+PowerSourceName = Literal["auto", "nvml", "rapl", "cpu", "recording", "none"]
 PolicyName = Literal["time", "tokens", "steps"]
 ProxyName = Literal["time", "affine_time", "time_share", "tokens", "step_model", "peak"]
 IdleRule = Literal["active", "exclude"]
@@ -54,6 +54,14 @@ class CpuEstimate:
 
 
 @dataclass(frozen=True, slots=True)
+class PlayedRecording:
+    """What source `recording` plays. `path`: the file, None where it plays nothing. `loop`: again and again."""
+
+    path: str | None = None
+    loop: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class PowerSettings:
     """Where power comes from.
 
@@ -61,6 +69,7 @@ class PowerSettings:
         source: one source, or several that run side by side (`nvml` and `rapl`); `none` meters nothing.
         interval_seconds: between polls, at the fastest.
         gpus: `all`, or indices, UUIDs and PCI bus ids as text.
+        cpu, recording: what sources `cpu` and `recording` go by.
         idle_watts: by device name; overrules what is learned.
     """
 
@@ -68,6 +77,7 @@ class PowerSettings:
     interval_seconds: float = 0.05
     gpus: Literal["all"] | tuple[str, ...] = "all"
     cpu: CpuEstimate = CpuEstimate()
+    recording: PlayedRecording = PlayedRecording()
     idle_watts: Mapping[str, float] = field(default_factory=dict)
 
 

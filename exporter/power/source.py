@@ -17,8 +17,9 @@ class PowerSource(Protocol):
     def read(self) -> Sequence[Reading]:
         """Ask every device once, now.
 
-        Each reading carries the instant in the middle of its own call. A device that does not answer yields a
-        ReadFailure and nothing else: yesterday's value is never repeated.
+        Each reading carries the instant in the middle of its own call; one that was made before, since the last call,
+        carries that instant. A device that does not answer yields a ReadFailure and nothing else: yesterday's value
+        is never repeated.
         """
         ...
 

@@ -114,11 +114,12 @@ def header(
     servers = tuple(
         replace(one, requests=tuple(_bare(each) for each in one.requests), metrics_url=None) for one in settings.servers
     )
+    power = replace(settings.power, recording=replace(settings.power.recording, path=None))
     return Header(
         exporter=__version__,
         begin=since,
         wall=datetime.fromtimestamp(since, UTC).isoformat(),
-        settings=replace(settings, servers=servers, listen=ListenAddress(), state_dir=None),
+        settings=replace(settings, servers=servers, power=power, listen=ListenAddress(), state_dir=None),
         devices=tuple(devices),
         calibrations={server: to_json(one) for server, one in calibrations.items()},
         machine=this_machine(),

@@ -31,7 +31,12 @@ _COLUMNS: tuple[tuple[str, ScoreName, Callable[[float], str]], ...] = (
     ("Spearman", "spearman", _plain),
 )
 _WIDTH = 11
-_HELD_AGAINST: Mapping[Method, str] = {"measured": "metered", "estimated": "estimated", "simulated": "simulated"}
+_HELD_AGAINST: Mapping[Method, str] = {
+    "measured": "metered",
+    "estimated": "estimated",
+    "simulated": "simulated",
+    "recorded": "played from a recording",
+}
 READING = (
     "error: mean of |said - actual| / actual (MAPE); proxies said it before they knew. bias: of the sum, + too much.",
     "R2: 1 is perfect, below 0 the mean would do better. n: how many. -: not known.",

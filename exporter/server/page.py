@@ -34,7 +34,7 @@ from exporter.server.pieces import (
 )
 from exporter.server.quantities import count, joules, seconds, watts
 from exporter.server.style import STYLE
-from exporter.server.warnings import is_simulated, warnings
+from exporter.server.warnings import is_played, is_simulated, warnings
 
 _STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 CONTENT_SECURITY_POLICY = (
@@ -71,7 +71,8 @@ def landing_page(published: Published) -> str:
 
 
 def _title(snapshot: Snapshot) -> str:
-    return f"{'SIMULATED: ' if is_simulated(snapshot) else ''}llm-energy-exporter"
+    loud = "SIMULATED: " if is_simulated(snapshot) else "RECORDED: " if is_played(snapshot) else ""
+    return f"{loud}llm-energy-exporter"
 
 
 def _links() -> str:

@@ -17,6 +17,7 @@ _HOW_KNOWN: Mapping[Method, str] = {
     "measured": "measured",
     "estimated": "ESTIMATED by a model of the device: no sensor was read",
     "simulated": "SIMULATED: nothing real used this energy",
+    "recorded": "RECORDED at another time and place: this request did not draw it",
     "time_proxy": "PREDICTED from time by a calibration: nothing was metered",
 }
 

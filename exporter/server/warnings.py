@@ -11,6 +11,7 @@ from exporter.server.quantities import count
 def warnings(published: Published) -> Iterator[str]:
     """All of them, the gravest first."""
     yield from _recorded(published.health.recording)
+    yield from _played(published.snapshot)
     yield from _simulated(published.snapshot)
     yield from _estimated(published.snapshot)
     yield from _predicted(published.snapshot)
@@ -25,6 +26,22 @@ def is_simulated(snapshot: Snapshot) -> bool:
 def _recorded(recording: str) -> Iterator[str]:
     if recording:
         yield warning("A recording.", f"Nothing here is live: {recording}.")
+
+
+def is_played(snapshot: Snapshot) -> bool:
+    """Whether the power of any device is played from a recording."""
+    return bool(_devices(snapshot, "recorded"))
+
+
+def _played(snapshot: Snapshot) -> Iterator[str]:
+    told: dict[str, list[str]] = {}
+    for view in snapshot.devices:
+        if view.device.method == "recorded":
+            told.setdefault(view.device.origin, []).append(view.device.name)
+    for origin, names in told.items():
+        loud = "RECORDED power." if len(names) == len(snapshot.devices) else "PARTLY RECORDED power."
+        played = f"{', '.join(names)} is played from a recording ({origin})."
+        yield warning(loud, f"{played} It is not measured here and now, and what runs here did not draw it.")
 
 
 def _simulated(snapshot: Snapshot) -> Iterator[str]:

@@ -133,7 +133,8 @@ def test_wrong_factors_are_refused(carbon: str) -> None:
 
 def test_sources_of_a_coming_release_are_refused_as_such() -> None:
     assert refusal("power: {source: dcgm}") == (
-        "power.source: must be one of `auto`, `nvml`, `rapl`, `cpu`, `none`, not 'dcgm': `dcgm` is not in this release"
+        "power.source: must be one of `auto`, `nvml`, `rapl`, `cpu`, `recording`, `none`, "
+        "not 'dcgm': `dcgm` is not in this release"
     )
 
 
@@ -164,7 +165,10 @@ def test_an_unknown_reader_is_answered_with_the_nearest() -> None:
         ("power: {cpu: {max_watts: .nan}}", "power.cpu.max_watts: must be watts, such as 60 or 60W, not nan"),
         ("power: {idle_watts: {gpu: 6}}", "power.idle_watts.gpu: is no device's name; they look like gpu0"),
         ("power: {idle_watts: 60}", "power.idle_watts: must be a mapping such as {gpu0: ...}, not 60"),
-        ("power: 5", "power: must be a mapping with keys `source`, `interval`, `gpus`, `cpu`, `idle_watts`, not 5"),
+        (
+            "power: 5",
+            "power: must be a mapping with keys `source`, `interval`, `gpus`, `cpu`, `recording`, `idle_watts`, not 5",
+        ),
         ("servers: {name: a}", "servers: must be a list, each entry after a `- `, not {'name': 'a'}"),
         ("state_dir: 5", "state_dir: must be a directory, not 5; put it in quotes"),
         ("components: {results: [a, a]}", "components.results[1]: 'a' stands twice"),

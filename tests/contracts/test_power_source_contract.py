@@ -4,22 +4,25 @@ A new source adds one stage: a fake machine on which it works, and how to make t
 """
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from exporter.domain.readings import CounterReading, PowerReading, ReadFailure, Reading
-from exporter.domain.settings import CpuEstimate, PowerSettings
-from exporter.domain.units import Instant
+from exporter.domain.readings import CounterReading, Device, PowerReading, ReadFailure, Reading
+from exporter.domain.settings import CpuEstimate, PlayedRecording, PowerSettings
+from exporter.domain.units import Instant, Joules, Watts, later
+from exporter.metering.opening import sources_for
 from exporter.power.cpu import CpuEstimateSource
 from exporter.power.nvml import NvmlSource
 from exporter.power.rapl import RaplSource
-from exporter.power.select import SOURCES
 from exporter.power.source import PowerSource
+from exporter.recording.source import RecordedSource
 from tests.fakes.nvml import UNKNOWN, FakeGpu, FakeNvml, Fault, build
+from tests.properties.tales import BEGIN
+from tests.recording.recorded import recorded
 
 
 class Time:
@@ -35,11 +38,12 @@ class Time:
 
 @dataclass(frozen=True)
 class Stage:
-    """An open source on a fake machine that can be made to fail."""
+    """An open source on a fake machine that can be made to fail. `tells_later`: readings are older than their call."""
 
     source: PowerSource
     time: Time
     break_machine: Callable[[], None]
+    tells_later: bool = False
 
     def read_later(self, seconds: float = 0.2) -> list[Reading]:
         self.time.t += seconds
@@ -86,13 +90,39 @@ def stage_cpu(_tmp_path: Path, _cache: Path) -> Stage:
     return Stage(source, time, lambda: broken.append(True))
 
 
-STAGES: Mapping[str, Callable[[Path, Path], Stage]] = {"nvml": stage_nvml, "rapl": stage_rapl, "cpu": stage_cpu}
+def stage_recording(tmp_path: Path, _cache: Path) -> Stage:
+    devices = Device("gpu0", "gpu", has_counter=True), Device("gpu1", "gpu")
+    with recorded(tmp_path / "r", devices=devices) as pipeline:
+        for n in range(100):
+            pipeline.receive_reading(CounterReading("gpu0", later(BEGIN, 0.1 * n), Joules(n)))
+            pipeline.receive_reading(PowerReading("gpu1", later(BEGIN, 0.1 * n + 0.001), Watts(100.0)))
+        pipeline.advance(later(BEGIN, 10.0))
+    time = Time()
+    source = RecordedSource(PowerSettings(recording=PlayedRecording(str(tmp_path / "r"))), time.now)
+
+    def break_machine() -> None:
+        source.read()
+        time.t += 100.0
+        source.read()
+
+    return Stage(source, time, break_machine, tells_later=True)
 
 
-@pytest.fixture(params=list(SOURCES))
-def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Stage:
+STAGES: Mapping[str, Callable[[Path, Path], Stage]] = {
+    "nvml": stage_nvml,
+    "rapl": stage_rapl,
+    "cpu": stage_cpu,
+    "recording": stage_recording,
+}
+ALL = sources_for(PowerSettings(source=("recording",)))
+
+
+@pytest.fixture(params=list(ALL))
+def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
     assert request.config.cache is not None
-    return STAGES[request.param](tmp_path, request.config.cache.mkdir("fake-nvml"))
+    stage = STAGES[request.param](tmp_path, request.config.cache.mkdir("fake-nvml"))
+    yield stage
+    stage.source.close()
 
 
 def values(readings: list[Reading]) -> list[CounterReading | PowerReading]:
@@ -100,7 +130,7 @@ def values(readings: list[Reading]) -> list[CounterReading | PowerReading]:
 
 
 def test_every_source_has_a_stage() -> None:
-    assert set(STAGES) == set(SOURCES)
+    assert set(STAGES) == set(ALL)
 
 
 def test_devices_have_names_of_their_own_and_stay_the_same(stage: Stage) -> None:
@@ -134,7 +164,7 @@ def test_instants_are_of_the_call_and_never_go_back(stage: Stage) -> None:
         began = stage.time.t
         for reading in stage.read_later(0.2):
             key = (reading.device, type(reading))
-            assert began + 0.2 < reading.at < stage.time.t + 1e-9
+            assert began + (0.0 if stage.tells_later else 0.2) < reading.at < stage.time.t + 1e-9
             assert reading.at > last.get(key, 0.0)
             last[key] = reading.at
 

@@ -12,6 +12,7 @@ _BAD_ERROR = 0.25
 _SOURCES = {
     "estimated": "it was learned from an ESTIMATE of power, not from a sensor: what comes of it is an estimate of that",
     "simulated": "it was learned from a SIMULATION: it says nothing about any real hardware",
+    "recorded": "it was learned from RECORDED power beside requests that did not draw it: it says nothing of them",
     "time_proxy": "it was learned from the estimates of another calibration, and only repeats that one",
 }
 

@@ -20,10 +20,14 @@ _HOW: Mapping[Method, Cell] = {
     "measured": "measured",
     "estimated": Loud("ESTIMATED"),
     "simulated": Loud("SIMULATED"),
+    "recorded": Loud("RECORDED"),
     "time_proxy": Loud("TIME PROXY"),
 }
 _DOUBTS: Mapping[Method, Caution] = {
     "simulated": Caution("SIMULATED.", "Nothing real used this energy: it is made up by a model."),
+    "recorded": Caution(
+        "RECORDED, not measured here.", "Power is played from a recording: the requests beside it did not draw it."
+    ),
     "estimated": Caution("ESTIMATED, not measured.", "Joules come from a model of the device, not from a sensor."),
     "time_proxy": Caution("TIME PROXY, not measured.", "A calibration predicts joules from time; no meter sees them."),
 }
@@ -50,10 +54,15 @@ def how(method: Method | None) -> Cell:
 
 
 def _loudest(methods: Sequence[Method]) -> str:
-    return "SIMULATED: " if "simulated" in methods else ""
+    return "SIMULATED: " if "simulated" in methods else "RECORDED: " if "recorded" in methods else ""
 
 
-_TOLD_BY: Mapping[Method, str] = {"simulated": "SIMULATED", "time_proxy": "by a calibration", "estimated": "ESTIMATED"}
+_TOLD_BY: Mapping[Method, str] = {
+    "simulated": "SIMULATED",
+    "recorded": "RECORDED",
+    "time_proxy": "by a calibration",
+    "estimated": "ESTIMATED",
+}
 """Words by which a caution is known to be of a method."""
 
 

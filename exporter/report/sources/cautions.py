@@ -11,6 +11,7 @@ _MOST_NAMED = 3
 _SAID: Mapping[Method, str] = {
     "estimated": "ESTIMATED by a model of the device, not metered",
     "simulated": "SIMULATED: nothing real drew it",
+    "recorded": "RECORDED at another time and place, not measured: the requests beside it did not draw it",
 }
 
 
