@@ -10,13 +10,15 @@ from exporter.doctor.probe import PROBE_SECONDS, Measured, Probe, probe
 from exporter.domain.errors import SourceError
 from exporter.domain.readings import Device
 from exporter.domain.settings import PowerSettings
-from exporter.power.select import AUTO, SOURCES, Factory, Opened, open_chosen
+from exporter.metering.changeover import may_come_later, seconds_until_next
+from exporter.power.select import AUTO, SOURCES, Chosen, Factory, Opened, open_chosen
 
 PERIODS_TO_METER = 10
 """A request's edges fall inside sensor periods: with so many between them they hardly matter."""
 
 _AGREE = (0.8, 1.25)
 _LAGGING_SECONDS = 0.5
+_SILENT_RECORDING = "that device may have said nothing at first; `llm-energy-exporter replay` shows what it ever said"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ def examine(
     except SourceError:
         said = any(finding.verdict == "fail" for finding in tried)
         return Metering((*tried, _nothing(settings, said=said)), works=False)
+    tried += _fallback(chosen)
     if chosen.nothing:
         return Metering((*tried, Finding("Power", "in use", "note", f"nothing is metered: {chosen.nothing}")))
     opened = chosen.opened
@@ -62,6 +65,8 @@ def _try(name: str, settings: PowerSettings, clock: SystemClock, sources: Mappin
     devices = source.devices
     source.close()
     names = ", ".join(device.name for device in devices)
+    if name == "recording":
+        return Finding("Power", name, "note", f"can be played ({names})")
     if all(device.method == "estimated" for device in devices):
         return Finding("Power", name, "note", f"works, as an estimate from utilisation ({names})")
     return Finding("Power", name, "ok", f"works ({names})")
@@ -87,6 +92,17 @@ def _nothing(settings: PowerSettings, *, said: bool) -> Finding:
     return Finding("Power", "in use", "note" if said else "fail", text, fix)
 
 
+def _fallback(chosen: Chosen) -> Iterator[Finding]:
+    """What `run` would go on looking for."""
+    wanted = may_come_later(chosen.passed_over)
+    if not wanted:
+        return
+    names, instead = ", ".join(wanted), ", ".join(each.name for each in chosen.opened) or "nothing"
+    first = words.duration(seconds_until_next(0, wanted.values()))
+    again = f"`run` tries {names} again after {first}, then less and less often, and changes over once it works"
+    yield Finding("Power", "fallback", "note", f"`auto` falls back from {names} to {instead}", details=(again,))
+
+
 # --- how well ------------------------------------------------------------------------------------------------------
 
 
@@ -104,6 +120,9 @@ def _report(opened: Opened, shown: Probe, settings: PowerSettings) -> Iterator[F
 
 def _choice(opened: Opened, settings: PowerSettings) -> Finding:
     why = "chosen by `auto`" if settings.source == (AUTO,) else "as configured"
+    if any(device.method == "recorded" for device in opened.source.devices):
+        text = f"{opened.name}, {why}: joules are RECORDED, nothing is measured here and now"
+        return Finding("Power", "in use", "warn", text, "choose another power.source to measure what runs here")
     if any(device.method == "estimated" for device in opened.source.devices):
         text = f"{opened.name}, {why}: joules are ESTIMATED from CPU utilisation, no sensor is read"
         fix = "make nvml or rapl work (see above) to measure; power.cpu sets the watts of the estimate"
@@ -118,6 +137,8 @@ def _identity(device: Device) -> Finding:
 
 
 def _means(device: Device) -> Iterator[str]:
+    if device.origin:
+        yield f"recorded: {device.origin}"
     if device.method == "estimated":
         yield "no sensor: idle watts + (max - idle) x utilisation, over every " + words.duration(
             device.power_window_seconds
@@ -135,7 +156,8 @@ def _sensor(measured: Measured) -> Finding:
     name = f"{measured.device.name} draw"
     failed = ", ".join(f"{reason} {times}x" for reason, times in sorted(measured.failures.items()))
     if not measured.readings:
-        fix = "nvidia-smi should show the same fault; reset or exclude the device (power.gpus)"
+        played = measured.device.method == "recorded"
+        fix = _SILENT_RECORDING if played else "nvidia-smi should show the same fault; reset or exclude it (power.gpus)"
         silent = failed or "no answer within two seconds"
         return Finding("Power", name, "fail", f"gave no reading: {silent}", fix)
     draws = f"{measured.mean_watts:.3g} W" if measured.mean_watts is not None else "too little to tell its watts"
@@ -172,6 +194,8 @@ def _agreement(measured: Measured) -> Finding:
 
 def _expectation(measured: Measured, interval_seconds: float) -> Finding:
     name, device = f"{measured.device.name} expect", measured.device
+    if device.method == "recorded":
+        return Finding("Power", name, "note", "no request can be metered: what runs here did not draw these joules")
     if device.method == "estimated":
         return Finding("Power", name, "note", "no request can be metered: all joules are estimates, and labelled so")
     grain = measured.grain_seconds(interval_seconds)

@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 
 from exporter.clock import SystemClock
+from exporter.demo.shipped import FOLDER
 from exporter.doctor.finding import Finding
 from exporter.doctor.power import Metering, examine
 from exporter.domain.errors import SourceError
 from exporter.domain.readings import Device, ReadFailure, Reading
-from exporter.domain.settings import CpuEstimate, PowerSettings
+from exporter.domain.settings import CpuEstimate, PlayedRecording, PowerSettings
 from exporter.domain.units import Instant
+from exporter.metering.opening import sources_for
 from exporter.power.cpu import CpuEstimateSource
 from exporter.power.nvml import NvmlSource
 from exporter.power.rapl import RaplSource
@@ -50,6 +52,7 @@ def test_without_a_sensor_the_estimate_is_said_loudly_but_is_no_failure() -> Non
         "nvml": "note",
         "rapl": "note",
         "cpu": "note",
+        "fallback": "note",
         "in use": "warn",
         "cpu0": "ok",
         "cpu0 draw": "ok",
@@ -58,6 +61,17 @@ def test_without_a_sensor_the_estimate_is_said_loudly_but_is_no_failure() -> Non
     }
     assert "ESTIMATED" in the(findings, "in use").text
     assert the(findings, "nvml").fix == "plug it in"
+
+
+def test_where_auto_falls_back_it_is_said_when_it_looks_again() -> None:
+    def not_loaded(_settings: PowerSettings, _now: Callable[[], Instant]) -> PowerSource:
+        raise SourceError("NVML cannot start: driver_not_loaded", kind="driver_not_loaded")
+
+    findings = _examined(PowerSettings(), {**NOTHING, "nvml": not_loaded}, 0.1).findings
+    assert the(findings, "fallback").text == "`auto` falls back from nvml to cpu"
+    assert "again after 5 s," in the(findings, "fallback").details[0]
+    named = _examined(PowerSettings(source=("cpu",)), NOTHING, 0.1).findings
+    assert "fallback" not in _verdicts(named)
 
 
 def test_a_source_that_is_wanted_and_does_not_work_is_a_problem() -> None:
@@ -133,3 +147,27 @@ def test_rapl_is_measured_and_preferred_to_the_estimate(powercap: Path) -> None:
     metering = _examined(PowerSettings(), sources, 0.1)
     assert the(metering.findings, "in use").verdict == "ok"
     assert [device.name for device in metering.devices] == ["cpu0"]
+
+
+def test_a_recording_is_said_to_be_one_loudly_with_its_day_and_machine() -> None:
+    settings = PowerSettings(source=("recording",), recording=PlayedRecording(str(FOLDER / "cpu.jsonl.gz")))
+    metering = examine(settings, SystemClock(), sources={**NOTHING, **_recording(settings)}, seconds=0.5)
+    findings = metering.findings
+    assert the(findings, "recording").text == "can be played (cpu0)"
+    assert the(findings, "in use").verdict == "warn"
+    assert "RECORDED, nothing is measured here and now" in the(findings, "in use").text
+    assert the(findings, "cpu0").details[0] == "recorded: 2026-11-21; AMD EPYC, 2 cores; ESTIMATED then"
+    assert "did not draw these joules" in the(findings, "cpu0 expect").text
+
+
+def test_a_recording_that_cannot_be_played_is_a_problem_with_its_remedy(tmp_path: Path) -> None:
+    settings = PowerSettings(source=("recording",), recording=PlayedRecording(str(tmp_path / "none")))
+    metering = examine(settings, SystemClock(), sources={**NOTHING, **_recording(settings)}, seconds=0.1)
+    assert not metering.works
+    refused = the(metering.findings, "recording")
+    assert refused.verdict == "fail"
+    assert refused.fix.startswith("name a file that `record` made")
+
+
+def _recording(settings: PowerSettings) -> Mapping[str, Factory]:
+    return {name: factory for name, factory in sources_for(settings).items() if name == "recording"}
