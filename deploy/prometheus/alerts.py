@@ -18,7 +18,7 @@ def alert_groups() -> tuple[Group, ...]:
     """All but the budgets' own."""
     return (
         Group("llm-energy-waste", (_idle(),)),
-        Group("llm-energy-meter", (_source_down(), _sensor_silent(), _counter(), _books())),
+        Group("llm-energy-meter", (_source_down(), _fallback(), _sensor_silent(), _counter(), _books())),
         Group(
             "llm-energy-news",
             (_log_silent(), _log_unreadable(), _dropped(), _lost(), _late(), _unattributed(), _gauge()),
@@ -54,6 +54,18 @@ def _source_down() -> Alert:
         "Nothing answers power source {{ $labels.source }} of {{ $labels.instance }}",
         """Readings of {{ $labels.source }} on {{ $labels.instance }} have got no answer from any device. What
         is used meanwhile is known only where an energy counter goes on counting.""",
+    )
+
+
+def _fallback() -> Alert:
+    return Alert(
+        "LLMEnergyPowerSourceFallback",
+        'llm_power_source_fallback_info{wanted="nvml", reason!="library_not_found"} == 1',
+        "30m",
+        "warning",
+        "NVML is there and does not work on {{ $labels.instance }}: something else stands in for it",
+        """NVML's library is on {{ $labels.instance }}, so there should be GPUs, but it refuses: {{ $labels.reason }}.
+        Their energy is not metered; what is shown instead is that of the host, perhaps estimated.""",
     )
 
 

@@ -19,6 +19,7 @@ from exporter.clock import SystemClock
 from exporter.doctor import estimates, listening, machine, power, rendering, servers, state, tuning, web
 from exporter.doctor.finding import Finding
 from exporter.domain.settings import Settings
+from exporter.metering.opening import sources_for
 
 
 def run(settings: Settings, out: TextIO) -> int:
@@ -39,7 +40,8 @@ def examine(settings: Settings, clock: SystemClock) -> Iterator[tuple[Finding, .
     """What is found, a section at a time, for watching power takes a moment."""
     yield machine.examine(clock)
     calibrated = bool(settings.servers) and all(server.calibration is not None for server in settings.servers)
-    metering = power.examine(settings.power, clock, calibrated=calibrated)
+    sources = sources_for(settings.power)
+    metering = power.examine(settings.power, clock, calibrated=calibrated, sources=sources)
     yield (*metering.findings, *tuning.examine())
     now = clock.now()
     logs = servers.examine(settings.servers, metering.devices, now, settings.listen, web.scheme_of(settings.web))

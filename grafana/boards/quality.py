@@ -287,7 +287,7 @@ def _exporter() -> Row:
             ),
             table(
                 "Where power comes from",
-                "Measured by a sensor, estimated by a model of the device, or simulated.",
+                "Measured by a sensor, estimated by a model of the device, simulated, or played from a recording.",
                 {"source": "Source", "counter": "Energy counter", "method": "Method"},
                 Column("Exporters", sources, Look("none", 0)),
                 width=12,
