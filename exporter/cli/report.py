@@ -70,7 +70,7 @@ def _run(options: argparse.Namespace) -> int:
     from exporter.replay.progress import Progress  # noqa: PLC0415 - only this command needs it
     from exporter.report import command  # noqa: PLC0415 - only this command needs it
 
-    progress = Progress(sys.stderr)
+    progress = Progress(sys.stderr, "reading")
     return command.run(options, sys.stdout, progress.show, progress.clear)
 
 

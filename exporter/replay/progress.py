@@ -9,6 +9,7 @@ class Progress:
     """One line on a terminal, rewritten in place."""
 
     stream: TextIO
+    doing: str = "replaying"
     _shown: int = -1
 
     def show(self, part: float) -> None:
@@ -16,7 +17,7 @@ class Progress:
         percent = int(part * 100.0)
         if percent != self._shown and self.stream.isatty():
             self._shown = percent
-            self.stream.write(f"\rreplaying: {percent} %")
+            self.stream.write(f"\r{self.doing}: {percent} %")
             self.stream.flush()
 
     def clear(self) -> None:

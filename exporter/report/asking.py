@@ -28,7 +28,7 @@ class Asked:
         matchers: of a Prometheus. compare: what to stand beside it, as given.
         access: how to be let in where a URL is asked.
         now: Unix seconds.
-        watch: told which part of a recording has been played.
+        watch: told which part of a recording has been played, or of a Prometheus been asked.
     """
 
     now: float
@@ -131,7 +131,8 @@ def _period(asked: Asked, sources: Sources, url: str, when: _Time, *, named: boo
     if begin >= end:
         raise UsageError(f"{when.option}{when.since}..{when.until}: the period would end before it begins")
     name = f"{_day(begin)} to {_day(end)}" if named else ""
-    return sources.prometheus(url, begin, end, matchers=",".join(asked.matchers), access=asked.access, name=name)
+    matchers = ",".join(asked.matchers)
+    return sources.prometheus(url, begin, end, matchers=matchers, access=asked.access, name=name, watch=asked.watch)
 
 
 def moment_of(text: str, now: float, option: str) -> float:

@@ -26,7 +26,7 @@ def run(options: argparse.Namespace, stream: TextIO, show: Callable[[float], Non
     Args:
         options: as parsed.
         stream: where it is printed, unless a file is named.
-        show: told how far a recording has been played.
+        show: told how far a recording has been played, or a Prometheus been asked.
         clear: makes room for the result.
 
     Raises:

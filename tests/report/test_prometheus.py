@@ -12,8 +12,11 @@ from exporter.report.account import Account
 from exporter.report.comparison import compare
 from exporter.report.leaderboard import standings
 from exporter.report.sources import prometheus
+from exporter.report.sources.groups import groups
 from exporter.report.sources.period import Period
 from exporter.report.sources.queries import Api
+from exporter.report.sources.series import Target
+from exporter.report.sources.standing import Standing, standing
 from exporter.report.totals import totals
 from exporter.web import OPEN, Web
 from tests.metrics.examples import published
@@ -57,6 +60,8 @@ LIVES = (
     life("gone", -1.0, 1.0, EARLIER),
     life("twice", -1.0, 3.0, EARLIER),
     life("twice", -1.0, 3.0, EARLIER, instance="a:9460 by another name"),
+    life("model went", -1.0, 1.5, EARLIER),
+    replace(life("model went", 1.52, 3.0, EARLIER), model="qwen3-8b"),
     life("moved", -1.0, 1.0, EARLIER),
     life("moved", 1.1, 3.0, EARLIER, instance="b:9460"),
 )
@@ -220,11 +225,34 @@ class Counting(Api):
         return super()._ask(endpoint, form)
 
 
-def test_six_questions_are_enough_for_all_of_these_together(url: str) -> None:
-    Counting.asked = 0
-    exporters = list(Period(Counting(Web(url, OPEN)), NOON, NOON + 2 * HOUR, "").exporters())
+def test_a_model_that_goes_while_its_exporter_stays_is_counted_until_then(url: str) -> None:
+    account = asked(url, "model went")
+    joules = {one.model: one.joules for one in account.usages}
+    assert joules["llama-3.1-8b"] == pytest.approx(1.5 * 219.5)
+    assert hours(account) == pytest.approx(2.0, abs=61.0 / HOUR)
+
+
+def test_few_questions_are_enough_and_groups_say_the_same_as_all_together(url: str) -> None:
+    period = Period(Counting(Web(url, OPEN)), NOON, NOON + 2 * HOUR, "")
+    exporters = {one.target: one for one in period.exporters()}
+
+    def stood(most: int) -> dict[Target, Standing]:
+        parts = [standing(period, [exporters[one] for one in some], those) for some, those in groups(exporters, most)]
+        return {target: one for part in parts for target, one in part.items()}
+
     assert len(exporters) == len({one.target for one in LIVES})
-    assert Counting.asked == 6
+    Counting.asked = 0
+    together = stood(100)
+    assert Counting.asked < 10
+    assert together.keys() == exporters.keys()
+    assert stood(1) == together
+    assert Counting.asked > 10
+
+
+def test_how_far_it_has_come_is_told(url: str) -> None:
+    parts: list[float] = []
+    prometheus.account(url, NOON, NOON + HOUR, watch=parts.append)
+    assert parts == [1.0]
 
 
 def test_the_example_is_what_these_tests_take_it_for() -> None:

@@ -1,25 +1,25 @@
-"""The questions that are asked about a period, and how each exporter stood: what `incarnations.py` makes growth of."""
+"""Who was there in a period, told by a few series of each exporter: before any of them is asked for all it has."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from exporter.domain.errors import ReportError
-from exporter.metrics.catalogue import itself
-from exporter.report.sources.incarnations import Incarnation, with_unsettled
-from exporter.report.sources.queries import Api, Found, exactly, instant, selector, span
-from exporter.report.sources.series import COUNTERS, LABELS, Series, Values, series_of, target_of
+from exporter.metrics.catalogue import energy, itself, requests
+from exporter.report.sources.groups import groups
+from exporter.report.sources.queries import Api, Found, selector, span
+from exporter.report.sources.series import Series, Stood, Target, series_of, target_of
 
 LOOKBACK_SECONDS = 300.0
 """How old a sample may be and still say how things stood; Prometheus' own default."""
-_MOST_RESTARTS = 200
+BEGAN, MADE = Series(itself.BOOKS_START.name, ()), Series(itself.SNAPSHOT_TIME.name, ())
+TELLING = (energy.DEVICE_ENERGY.name, requests.REQUESTS.name, f"{requests.REQUEST_ENERGY.name}_sum")
+"""Where a device, a server, a model or a method is gone, a series of one of these names is gone."""
 _STEPS = 5000
-_BEGAN, _MADE = Series(itself.BOOKS_START.name, ()), Series(itself.SNAPSHOT_TIME.name, ())
-_FIRST = sorted({*COUNTERS, itself.SNAPSHOT_TIME.name})
-
-Target = frozenset[tuple[str, str]]
-Stood = dict[Target, Values]
-"""Where the books of exporters stood."""
+_MOST_POINTS = 2_000_000
+"""In one answer over time; Prometheus holds three times as many then, and 50 million are what it allows."""
+_MOST_RESTARTS = 20_000
+_ROLL = (*TELLING, BEGAN.name, MADE.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,26 +27,30 @@ class Exporter:
     """One target in the period.
 
     Attributes:
-        incarnations: of its books.
+        begun: when its books began that were there in the period, in order; empty where it had only one kind.
+        known: the few series by which it is told who was there, at any time in the period, and their last values.
         first, latest: between which instants it is known, by its own clock.
         late: whether its books are older than the period, and it is known only from some time within.
+        young: whether its first books began within the period: at zero.
         missed: whether it began new books more often than can be told apart.
     """
 
     target: Target
-    incarnations: Sequence[Incarnation]
+    begun: tuple[float, ...]
+    known: Mapping[Series, float]
     first: float
     latest: float
     late: bool
+    young: bool
     missed: bool
 
     @property
     def began(self) -> float | None:
         """When its latest books began; None where it does not say."""
-        return self.incarnations[-1].last.get(_BEGAN)
+        return self.known.get(BEGAN)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Period:
     """A period, and who is asked about it.
 
@@ -58,125 +62,88 @@ class Period:
     begin: float
     end: float
     matchers: str
-    _missed: set[Target] = field(default_factory=set)
 
     @property
     def seconds(self) -> float:
         """Its length."""
         return self.end - self.begin
 
-    def exporters(self) -> Iterator[Exporter]:
-        """Every exporter that was seen.
+    def series(self, names: Iterable[str], *more: str) -> str:
+        """A selector of these names among these exporters."""
+        return selector(names, self.matchers, *more)
+
+    def exporters(self) -> list[Exporter]:
+        """Every exporter that was seen, in no order.
 
         Raises:
-            ReportError: none was; or too much happened to be told.
+            ReportError: nobody answers, or too much happened to be told.
         """
-        last = _by_target(self.api.query(f"last_over_time({self._all()}[{span(self.seconds)}])", self.end))
-        base = _by_target(self.api.query(f"last_over_time({self._all()}[{span(LOOKBACK_SECONDS)}])", self.begin))
-        begun = self._begun(last, base)
-        stood = self._stood(begun)
-        late = {one for one in last.keys() - base.keys() if not self._young(begun.get(one), last[one])}
-        first = self._first(late, begun)
-        for target, values in last.items():
-            before = first.get(target, {}) if target in late else base.get(target, {})
-            parts = stood.get(target, [values])
-            incarnations = [Incarnation({} if number else before, part) for number, part in enumerate(parts)]
-            yield Exporter(
+        last = stood_of(self.api.query(f"last_over_time({self.series(_ROLL)}[{span(self.seconds)}])", self.end))
+        base = stood_of(self.api.query(f"last_over_time({self.series(_ROLL)}[{span(LOOKBACK_SECONDS)}])", self.begin))
+        changed = self._changed()
+        begun = self._begun(last, base, changed)
+        fresh = last.keys() - base.keys()
+        young = {one for one in fresh if min((*begun.get(one, ()), last[one].get(BEGAN, 0.0))) >= self.begin}
+        first = self._first(fresh - young)
+        return [
+            Exporter(
                 target=target,
-                incarnations=incarnations,
-                first=before.get(_MADE, self.begin) if target in late else self.begin,
-                latest=values.get(_MADE, self.end),
-                late=target in late,
-                missed=target in self._missed,
+                begun=begun[target] if len(begun.get(target, ())) > 1 else (),
+                known=known,
+                first=first.get(target, self.begin),
+                latest=known.get(MADE, self.end),
+                late=target in fresh - young,
+                young=target in young,
+                missed=target in begun and len(begun[target]) <= changed.get(target, 0),
             )
-
-    def _all(self, *more: str) -> str:
-        return selector(LABELS, self.matchers, *more)
-
-    def _young(self, begun: Sequence[float] | None, values: Values) -> bool:
-        """Whether its first books began within the period: at zero."""
-        began = begun[0] if begun else values.get(_BEGAN)
-        return began is not None and began >= self.begin
-
-    # --- new books ---------------------------------------------------------------------------------------------------
-
-    def _begun(self, last: Stood, base: Stood) -> dict[Target, list[float]]:
-        """When the books of those began that had several, in order."""
-        began = selector([_BEGAN.name], self.matchers)
-        changes = self.api.query(f"changes({began}[{span(self.seconds)}]) > 0", self.end)
-        changed = {target_of(_BEGAN.name, one.labels): round(one.value) for one in changes}
-        other = {one for one in last.keys() & base.keys() if base[one].get(_BEGAN) != last[one].get(_BEGAN)}
-        several = (changed.keys() & last.keys()) | other
-        if not several:
-            return {}
-        values: dict[Target, set[float]] = defaultdict(set)
-        for one in self.api.over(began, self.begin, self.end, max(self.seconds / _STEPS, 1.0)):
-            values[target_of(_BEGAN.name, one.labels)] |= {value for _, value in one.values}
-        for target in several:
-            values[target] |= {one[target][_BEGAN] for one in (base, last) if _BEGAN in one.get(target, {})}
-            if len(values[target]) <= changed.get(target, 0):
-                self._missed.add(target)
-        return {target: sorted(values[target]) for target in several if len(values[target]) > 1}
-
-    def _stood(self, begun: Mapping[Target, Sequence[float]]) -> dict[Target, list[Values]]:
-        """Where each of the books of those that had several stood when they were last seen."""
-        asked = [
-            (target, f"last_over_time({self._all(exactly(target))}[{span(until - since)}] @ {instant(until)})")
-            for target, instants in begun.items()
-            for since, until in self._stretches(instants)
+            for target, known in last.items()
         ]
-        if len(asked) - len(begun) > _MOST_RESTARTS:
+
+    def _changed(self) -> Mapping[Target, int]:
+        """How often those began new books that did."""
+        changes = self.api.query(f"changes({self.series([BEGAN.name])}[{span(self.seconds)}]) > 0", self.end)
+        return {target_of(BEGAN.name, one.labels): round(one.value) for one in changes}
+
+    def _begun(self, last: Stood, base: Stood, changed: Mapping[Target, int]) -> Mapping[Target, tuple[float, ...]]:
+        """When the books of those began that had several, in order."""
+        other = {one for one in last.keys() & base.keys() if base[one].get(BEGAN) != last[one].get(BEGAN)}
+        several = (changed.keys() & last.keys()) | other
+        values: dict[Target, set[float]] = defaultdict(set)
+        for one in self._beginnings(several):
+            values[target_of(BEGAN.name, one.labels)] |= {value for _, value in one.values}
+        for target in several:
+            values[target] |= {one[target][BEGAN] for one in (base, last) if BEGAN in one.get(target, {})}
+        times = sum(len(values[target]) - 1 for target in several)
+        if times > _MOST_RESTARTS:
             raise ReportError(
-                f"exporters began new books {len(asked) - len(begun)} times in this period, too often to be told: "
-                "choose a shorter period or fewer exporters, and give exporters a state_dir"
+                f"exporters began new books {times} times in this period, too often to be told: choose a shorter "
+                "period or fewer exporters, and give exporters a state_dir"
             )
-        found: dict[Target, list[Values]] = defaultdict(list)
-        for (target, _), answer in zip(asked, self._each([term for _, term in asked]), strict=True):
-            found[target].append(_by_target(answer).get(target, {}))
-        for target, parts in found.items():
-            if any(part.get(_BEGAN, one) != one for part, one in zip(parts, begun[target], strict=True)):
-                self._missed.add(target)
+        return {target: tuple(sorted(values[target])) for target in several}
+
+    def _beginnings(self, targets: Iterable[Target]) -> Iterator[Found]:
+        """When books began, at each step at which that was something else than a step before."""
+        step = max(self.seconds / _STEPS, 1.0)
+        for _, those in groups(targets, _MOST_POINTS // _STEPS):
+            began = self.series([BEGAN.name], those)
+            fresh = f"{began} unless ({began} == ({began} offset {span(step)}))"
+            yield from self.api.over(fresh, self.begin, self.end, step)
+
+    def _first(self, late: Iterable[Target]) -> Mapping[Target, float]:
+        """When those were seen first that were not there at the beginning."""
+        found: dict[Target, float] = {}
+        for _, those in groups(late, _MOST_POINTS // _STEPS):
+            made = f"min_over_time({self.series([MADE.name], those)}[{span(self.seconds)}])"
+            found |= {target_of(MADE.name, one.labels): one.value for one in self.api.query(made, self.end)}
         return found
 
-    def _stretches(self, begun: Sequence[float]) -> Iterator[tuple[float, float]]:
-        """Between which instants each of these books can have been seen."""
-        for since, until in zip(begun, [*begun[1:], self.end], strict=True):
-            yield max(since, self.begin - LOOKBACK_SECONDS), max(until, self.begin)
 
-    # --- first samples -----------------------------------------------------------------------------------------------
-
-    def _first(self, late: set[Target], begun: Mapping[Target, Sequence[float]]) -> Stood:
-        """Where those stood at their first sample in the period. A counter's first value is its least."""
-        asked = [("", self.end)] if late - begun.keys() else []
-        asked += [(exactly(one), begun[one][1]) for one in late if one in begun]
-        terms = [
-            (name, f"min_over_time({selector([name], self.matchers, place)}{when})")
-            for place, until in asked
-            for when in [f"[{span(until - self.begin)}] @ {instant(until)}"]
-            for name in _FIRST
-        ]
-        answers = zip(terms, self._each([term for _, term in terms]), strict=True)
-        found = (Found({**one.labels, "__name__": name}, one.values) for (name, _), answer in answers for one in answer)
-        stood = _by_target(found)
-        return {target: with_unsettled(stood.get(target, {})) for target in late}
-
-    def _each(self, terms: Sequence[str]) -> Sequence[Sequence[Found]]:
-        """The answer to each of these terms, in one query."""
-        if not terms:
-            return []
-        marked = (
-            f'label_replace({term}, "report_term", "{number}", "__name__", ".*")' for number, term in enumerate(terms)
-        )
-        answers: list[list[Found]] = [[] for _ in terms]
-        for one in self.api.query(" or ".join(marked), self.end):
-            labels = {name: value for name, value in one.labels.items() if name != "report_term"}
-            answers[int(one.labels["report_term"])].append(Found(labels, one.values))
-        return answers
-
-
-def _by_target(found: Iterable[Found]) -> Stood:
-    stood: dict[Target, dict[Series, float]] = defaultdict(dict)
+def stood_of(found: Iterable[Found]) -> Stood:
+    """Where everybody's series stood, as they were found with their names. What is equal is kept once."""
+    stood: dict[Target, dict[Series, float]] = {}
+    alike: dict[Series, Series] = {}
     for one in found:
         name = one.labels["__name__"]
-        stood[target_of(name, one.labels)][series_of(name, one.labels)] = one.value
-    return dict(stood)
+        series = series_of(name, one.labels)
+        stood.setdefault(target_of(name, one.labels), {})[alike.setdefault(series, series)] = one.value
+    return stood

@@ -41,6 +41,7 @@ def _declared() -> Iterator[tuple[str, tuple[str, ...]]]:
 LABELS: Mapping[str, tuple[str, ...]] = dict(_declared())
 """Every series that is wanted, by name, with the labels that are the exporter's own."""
 COUNTERS = frozenset(name for name in LABELS if name.endswith(("_total", "_bucket", "_sum")))
+_ASIDE = {name: tuple((label, f"exported_{label}") for label in labels) for name, labels in LABELS.items()}
 ADDED_UP = COUNTERS | {energy.ENERGY_UNSETTLED.name}
 """Of these it matters how much they grew."""
 
@@ -53,6 +54,10 @@ class Series(NamedTuple):
 
 
 Values = Mapping[Series, float]
+Target = frozenset[tuple[str, str]]
+"""Who was scraped: the labels that are not the exporter's own."""
+Stood = Mapping[Target, Values]
+"""Where the books of exporters stood."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +80,12 @@ class Page:
 
 def series_of(name: str, labels: Mapping[str, str]) -> Series:
     """The series; a label that a target's own pushed aside is found under the name that Prometheus gives it then."""
-    return Series(name, tuple(labels.get(f"exported_{one}", labels.get(one, "")) for one in LABELS[name]))
+    return Series(name, tuple([labels.get(aside, labels.get(one, "")) for one, aside in _ASIDE[name]]))
 
 
-def target_of(name: str, labels: Mapping[str, str]) -> frozenset[tuple[str, str]]:
+def target_of(name: str, labels: Mapping[str, str]) -> Target:
     """Who was scraped: the labels that are not the exporter's own."""
-    own = {label for label in LABELS[name] if f"exported_{label}" not in labels}
-    aside = {"__name__", *(f"exported_{label}" for label in LABELS[name])}
-    return frozenset((label, value) for label, value in labels.items() if label not in own | aside)
+    own = {"__name__"}
+    for one, aside in _ASIDE[name]:
+        own.add(aside if aside in labels else one)
+    return frozenset([each for each in labels.items() if each[0] not in own])
