@@ -30,8 +30,10 @@ from tests.simulation.logs import LogLine
 
 SPEED = 20.0
 SCRAPE_SECONDS = 1.0
-LEAD_SECONDS = 0.5
-"""Real time from the word to begin to the story's first instant: the exporter must be there by then."""
+LEAD_SECONDS = 1.5
+"""Real time from the word to begin to the story's first instant: the exporter must be there by then. If it is not, the
+servers wait for it: what they wrote before it looked for the first time would tell no time."""
+LOOK_SECONDS = 0.02
 STOP_SECONDS = 20.0
 SETTLE_SECONDS = 40.0
 """Beyond the horizon: the longest request of a log that speaks at the end, a checkpoint, and some."""
@@ -163,6 +165,8 @@ def perform(story: Story, library: Path, folder: Path) -> Told:
         pace = Pace(time.time() + LEAD_SECONDS, SPEED, BEGIN)
         boards = FakeNvml(library, folder, story.gpus, time=RealTime(pace.epoch, pace.speed))
         writers = [LogWriter(_log(folder, one), one.lines, one.rotations, pace) for one in story.servers]
+        lives[0].begin(pace)
+        _until_followed(lives[0], len(writers))
         for writer in writers:
             writer.start()
         try:
@@ -249,10 +253,14 @@ def _loaded(config: Path, count: int, environment: Mapping[str, str], errors: Pa
                     process.kill()
 
 
+def _until_followed(life: _Life, logs: int) -> None:
+    while _parse(life.scrape()).sum("llm_energy_exporter_log_files") < logs:
+        time.sleep(LOOK_SECONDS)
+
+
 def _watch(story: Story, lives: Sequence[_Life], pace: Pace) -> list[str]:
     """Scrape from the beginning until everything has settled, through deaths and rebirths."""
     texts: list[str] = []
-    lives[0].begin(pace)
     for kill, life, successor in zip(story.kills, lives[:-1], lives[1:], strict=True):
         _scrape_until(kill.at, life, pace, texts)
         life.kill()
