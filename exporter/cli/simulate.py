@@ -2,19 +2,24 @@
 
 import argparse
 import logging
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, closing, nullcontext
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from exporter import config
 from exporter.app import Exporter, OnSettled, OpenPower, exporting
 from exporter.cli.command import Command
+from exporter.cli.tape import add_limits, open_tape
 from exporter.clock import SystemClock
 from exporter.config.kinds import UnfitError
 from exporter.config.quantities import seconds
 from exporter.domain.errors import UsageError
 from exporter.domain.settings import Settings
+
+if TYPE_CHECKING:
+    from exporter.recording.tape import Tape
+    from exporter.simulate.session import MakeExporter
 
 _TEXT = {
     "model": "which model: llama-3.1-8b (the default), qwen3-8b, qwen3-14b, qwen3-32b or llama-3.1-70b",
@@ -32,6 +37,7 @@ _TEXT = {
     "faults": "all, or some of gpu-lost, counter-reset, counter-stuck, log-rotation, lost-lines, server-restart",
     "fault_every": "time between two faults (default: 1m)",
     "seed": "of all chance (default: 1)",
+    "record": "record all that the exporter is told, too, for `replay` and `power.source: recording`",
 }
 
 
@@ -51,6 +57,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--log", choices=("jsonl", "vllm"), help=_TEXT["log"])
     parser.add_argument("--faults", metavar="NAMES", help=_TEXT["faults"])
     parser.add_argument("--seed", type=int, metavar="N", help=_TEXT["seed"])
+    parser.add_argument("--record", type=Path, metavar="FILE", help=_TEXT["record"])
+    add_limits(parser)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -60,13 +68,20 @@ def _run(options: argparse.Namespace) -> int:
     known = {field.name for field in fields(plan.Plan)}
     chosen = plan.Plan(**{name: value for name, value in given.items() if name in known})
     logging.getLogger().setLevel(logging.WARNING)
-    return session.run(chosen, _exporting)
+    tape = open_tape(options.record, options) if options.record is not None else None
+    with closing(tape) if tape is not None else nullcontext():
+        return session.run(chosen, _exporting(tape))
 
 
-def _exporting(
-    settings: Settings, clock: SystemClock, open_power: OpenPower, on_settled: OnSettled
-) -> AbstractAsyncContextManager[Exporter]:
-    return exporting(settings, clock, open_power=open_power, on_settled=on_settled)
+def _exporting(tape: "Tape | None" = None) -> "MakeExporter":
+    """Runs an exporter for a simulation; what it is told goes on the tape, if there is one."""
+
+    def make(
+        settings: Settings, clock: SystemClock, open_power: OpenPower, on_settled: OnSettled
+    ) -> AbstractAsyncContextManager[Exporter]:
+        return exporting(settings, clock, tape, open_power=open_power, on_settled=on_settled)
+
+    return make
 
 
 def _given(options: argparse.Namespace) -> dict[str, Any]:

@@ -105,6 +105,7 @@ def test_a_window_with_others_inside_is_their_sum_and_its_own(
         (("measured", "estimated"), "estimated"),
         (("time_proxy", "estimated"), "time_proxy"),
         (("simulated", "time_proxy"), "simulated"),
+        (("estimated", "recorded"), "recorded"),
     ],
 )
 def test_energy_is_known_no_better_than_its_worst_part(

@@ -1,4 +1,4 @@
-"""`record`, and `run` and `demo` with `--record`: what they refuse, and a real recording that ends cleanly."""
+"""`record`, and `--record` of `run`, `demo` and `simulate`: what they refuse, and a real recording that ends cleanly."""
 
 import signal
 import subprocess
@@ -13,7 +13,9 @@ from exporter.recording.recording import Recording
 
 
 @pytest.mark.parametrize(
-    "command", [["record", "--output"], ["run", "--record"], ["demo", "--record"]], ids=lambda words: words[0]
+    "command",
+    [["record", "--output"], ["run", "--record"], ["demo", "--record"], ["simulate", "--record"]],
+    ids=lambda words: words[0],
 )
 def test_a_recording_that_is_there_is_refused_before_anything_starts(
     command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -53,7 +53,13 @@ def test_every_format_carries_the_same_totals(how: Format) -> None:
 
 @pytest.mark.parametrize("how", FORMATS)
 @pytest.mark.parametrize(
-    ("method", "word"), [("simulated", "SIMULATED"), ("estimated", "ESTIMATED"), ("time_proxy", "TIME PROXY")]
+    ("method", "word"),
+    [
+        ("simulated", "SIMULATED"),
+        ("recorded", "RECORDED"),
+        ("estimated", "ESTIMATED"),
+        ("time_proxy", "TIME PROXY"),
+    ],
 )
 def test_what_nobody_measured_is_said_loudly(how: Format, method: Method, word: str) -> None:
     text = render(made.report(method=method), how)
@@ -64,6 +70,7 @@ def test_what_nobody_measured_is_said_loudly(how: Format, method: Method, word: 
 def test_a_simulated_report_is_called_so_in_its_title() -> None:
     assert "<title>SIMULATED: Energy report" in render(made.report(method="simulated"), "html")
     assert render(made.report(method="simulated"), "markdown").startswith("# SIMULATED: ")
+    assert render(made.report(method="recorded"), "markdown").startswith("# RECORDED: ")
 
 
 def test_every_format_says_every_source_and_the_licence_of_the_table() -> None:

@@ -155,6 +155,17 @@ def test_a_device_that_is_simulated_beside_real_ones_is_named() -> None:
     assert "PARTLY SIMULATED. gpu1: nothing real used that energy." in said
 
 
+def test_power_that_is_played_from_a_recording_is_loud_and_says_where_it_is_from() -> None:
+    page, played = measured(), replace(GPU0, method="recorded", origin="2026-11-21; a machine")
+    snapshot = replace(page.snapshot, devices=(device_view(played),))
+    said = words(replace(page, snapshot=snapshot))
+    assert "RECORDED power. gpu0 is played from a recording (2026-11-21; a machine)." in said
+    assert "<title>RECORDED: " in landing_page(replace(page, snapshot=snapshot))
+    beside = replace(snapshot, devices=(*snapshot.devices, device_view(GPU1)))
+    assert "PARTLY RECORDED power. gpu0 is played" in words(replace(page, snapshot=beside))
+    assert "RECORDED" not in landing_page(page)
+
+
 def test_simulated_requests_alone_are_enough_to_be_loud() -> None:
     page = measured()
     recent = (replace(settled(), method="simulated"),)

@@ -4,6 +4,7 @@ import asyncio
 import re
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import aiohttp
@@ -14,9 +15,13 @@ from prometheus_client.samples import Sample
 from exporter.cli import main
 from exporter.cli.simulate import _exporting
 from exporter.domain.settings import ListenAddress
+from exporter.domain.units import Instant
+from exporter.recording.recording import Recording
+from exporter.recording.tape import Tape
 from exporter.simulate.plan import LogName, Plan
 from exporter.simulate.session import simulate_live
 from exporter.simulate.summary import Result
+from tests.recording.recorded import replayed
 
 NAMED = {
     "budget": "simulated-",
@@ -27,10 +32,10 @@ NAMED = {
 }
 
 
-async def watched(plan: Plan, directory: Path) -> tuple[Result, list[Sample]]:
+async def watched(plan: Plan, directory: Path, tape: Tape | None = None) -> tuple[Result, list[Sample]]:
     """Simulate, and scrape the exporter near the end."""
     stop, said = asyncio.Event(), asyncio.Queue[str]()
-    running = asyncio.create_task(simulate_live(plan, directory, _exporting, stop, say=said.put_nowait))
+    running = asyncio.create_task(simulate_live(plan, directory, _exporting(tape), stop, say=said.put_nowait))
     saying = asyncio.create_task(said.get())
     await asyncio.wait({running, saying}, return_when=asyncio.FIRST_COMPLETED)
     if not saying.done():
@@ -46,11 +51,12 @@ async def watched(plan: Plan, directory: Path) -> tuple[Result, list[Sample]]:
 
 @pytest.mark.e2e
 @pytest.mark.parametrize("log", ["jsonl", "vllm"])
-async def test_no_series_can_be_taken_for_a_real_one_and_the_books_agree_with_the_truth(
+async def test_no_series_can_be_taken_for_a_real_one_the_books_agree_with_the_truth_and_the_tape_says_the_same(
     tmp_path: Path, log: LogName
 ) -> None:
     plan = Plan(gpus=2, batch=6, rate=20.0, listen=ListenAddress("127.0.0.1", 0), port=0, log=log)
-    result, samples = await watched(plan, tmp_path)
+    with closing(Tape(tmp_path / "tape")) as tape:
+        result, samples = await watched(plan, tmp_path, tape)
     for sample in samples:
         for label, prefix in NAMED.items():
             value = sample.labels.get(label, prefix)
@@ -63,11 +69,17 @@ async def test_no_series_can_be_taken_for_a_real_one_and_the_books_agree_with_th
         assert sum(view.booked.values()) + view.unsettled_joules == pytest.approx(view.metered_joules, rel=1e-9)
         assert view.metered_joules == pytest.approx(true, rel=0.05)
     assert sum(one.requests for one in result.truth.compared.values()) == result.truth.ended > 30
+    assert replayed(tmp_path / "tape").snapshot(result.snapshot.at) == result.snapshot
+    with Recording(tmp_path / "tape") as recording:
+        assert {(device.method, device.model) for device in recording.header.devices} == {
+            ("simulated", "SIMULATED H100")
+        }
 
 
 @pytest.mark.e2e
 def test_the_command_ends_by_itself_with_a_summary_and_leaves_only_what_it_was_told_to(tmp_path: Path) -> None:
     arguments = ["--duration", "4s", "--listen", "127.0.0.1:0", "--port", "0", "--directory", str(tmp_path)]
+    arguments += ["--record", str(tmp_path / "tape")]
     done = subprocess.run(
         [sys.executable, "-m", "exporter", "simulate", *arguments, "--faults", "counter-reset", "--fault-every", "1s"],
         capture_output=True,
@@ -79,6 +91,8 @@ def test_the_command_ends_by_itself_with_a_summary_and_leaves_only_what_it_was_t
     assert done.stdout.startswith("SIMULATED: simulated/llama-3.1-8b, GPUs: 2")
     assert "There is no GPU and no model behind this" in done.stderr
     assert "fault counter-reset: the energy counter of SIMULATED-0 begins anew" in done.stderr
+    (device, *_) = replayed(tmp_path / "tape").snapshot(Instant(0.0)).devices
+    assert (device.device.method, device.metered_joules > 0.0) == ("simulated", True)
     assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["requests.jsonl"] * 2 + ["vllm.log"] * 2
 
 

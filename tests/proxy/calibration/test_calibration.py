@@ -66,7 +66,7 @@ calibrations = st.builds(
     key=st.builds(Key, lines.filter(bool), lines, st.integers(0, 64), lines, lines, lines, st.none() | sizes, lines),
     date=st.datetimes(timezones=st.timezones()).map(lambda one: one.isoformat()),
     machine=st.builds(Machine, lines, lines),
-    method=st.sampled_from(["measured", "estimated", "simulated"]),
+    method=st.sampled_from(["measured", "estimated", "simulated", "recorded"]),
     policy=st.sampled_from(["steps", "time"]),
     proxies=st.sets(st.sampled_from(list(UNITS)), min_size=1).flatmap(
         lambda names: st.fixed_dictionaries({name: proxies_of(name) for name in names})
@@ -121,7 +121,7 @@ def test_coefficients_say_what_they_are_in() -> None:
         (("key", "colour"), "red", "key.colour: is not known here"),
         (("date",), "2026-11-21T08:00:00", "date: must be a date and time with an offset from UTC"),
         (("date",), "yesterday", "date: must be a date and time"),
-        (("method",), "guessed", "method: must be one of measured, estimated, simulated, time_proxy, not"),
+        (("method",), "guessed", "method: must be one of measured, estimated, simulated, recorded, time_proxy, not"),
         (("policy",), ["steps"], "policy: must be one of time, tokens, steps, not"),
         (("proxies",), {}, "proxies: holds no proxy: there is nothing to estimate with"),
         (("proxies", "crystal_ball"), {}, "proxies.crystal_ball: is not known here, where there can be time"),
