@@ -1,4 +1,4 @@
-"""`record`, and `--record` of `run`, `demo` and `simulate`: what they refuse, and a real recording that ends cleanly."""
+"""`record`, and `--record` of `run`, `demo`, `simulate`: what they refuse, and a real recording that ends cleanly."""
 
 import signal
 import subprocess

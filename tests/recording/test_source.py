@@ -199,6 +199,29 @@ def test_a_counter_that_fell_falls_in_every_round_and_joins_are_no_falls(source:
     assert falls == [(29.0, 0.0), (48.0, 0.0), (48.0, 0.0)]
 
 
+def test_after_a_restart_a_counter_that_begins_anew_is_a_reset_and_adds_only_what_it_then_counts(
+    source: Opener, tmp_path: Path
+) -> None:
+    path = tape(tmp_path / "r", counted(GPU, stepping(10.0)))
+    now = Time()
+    before, _ = metered(play(one := source(path, now), now, 8.0, 0.05), one.devices[0])
+    after = Meter(one.devices[0])
+    after.restore(before.snapshot())
+    now.now = later(now.now, 60.0)
+    again = [segment for reading in play(source(path, now), now, 9.95, 0.05) for segment in after.receive(reading)]
+    assert after.resets == 1
+    assert 3_800.0 < sum(segment.joules for segment in again) <= 99 * 40.0
+    assert after.lost_seconds > 59.0
+
+
+def test_power_that_was_read_seldom_leaves_a_counted_gap_behind_a_join(source: Opener, tmp_path: Path) -> None:
+    now, power = Time(), Device("gpu0", "gpu")
+    said = play(source(tape(tmp_path / "r", drawn(GPU, [100.0] * 11, 2.0)), now, loop=True), now, 41.0, 0.5)
+    meter, joules = metered(said, power)
+    assert joules == pytest.approx(2 * 1_800.0, abs=0.001)  # a first interval of two seconds is a hole anywhere
+    assert meter.lost_seconds == pytest.approx(2.0, abs=0.001)
+
+
 def test_at_its_end_every_device_is_silent_and_says_why(
     source: Opener, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

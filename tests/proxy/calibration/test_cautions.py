@@ -23,7 +23,9 @@ def test_a_fresh_one_from_a_sensor_needs_no_caution() -> None:
     assert not list(cautions(CALIBRATION, NOW))
 
 
-@pytest.mark.parametrize(("method", "word"), [("estimated", "ESTIMATE"), ("simulated", "SIMULATION")])
+@pytest.mark.parametrize(
+    ("method", "word"), [("estimated", "ESTIMATE"), ("simulated", "SIMULATION"), ("recorded", "RECORDED")]
+)
 def test_an_estimate_from_an_estimate_says_so(method: Method, word: str) -> None:
     assert word in only(replace(CALIBRATION, method=method))
 
