@@ -7,6 +7,8 @@ from exporter.domain.readings import Device
 from exporter.ledger.ledger import Books, Group, Ledger
 from exporter.ledger.pages import PAGE_SLICES, changed_pages, restore_pages
 
+_MOST_ABSENT = 32
+
 
 def identity(device: Device) -> str:
     """What makes it the same device after a restart: its UUID where it has one, else its name.
@@ -38,6 +40,7 @@ def summary(ledger: Ledger) -> dict[str, Any]:
             }
             for name, meter in ledger.meters.items()
         },
+        "absent": ledger.absent,
         "groups": {
             group_key(ledger, group): {
                 "closed": group.slices.closed,
@@ -74,11 +77,13 @@ def restore(ledger: Ledger, saved: Mapping[str, Any], store: Mapping[str, bytes]
     """Go on with saved books, on empty ones.
 
     Open slices of a group that no longer is (other devices, other servers, another grain) cannot be taken over: what
-    was left in them is booked to unattributed, so that the books still balance.
+    was left in them is booked to unattributed, so that the books still balance. Devices that are not here now may come
+    back, as GPUs do whose driver is loaded late: their books are kept for then.
     """
+    known = {**saved.get("absent", {}), **saved["devices"]}
     kept = {name for group in ledger.groups if _restore_group(ledger, group, saved, store) for name in group.devices}
     for name, meter in ledger.meters.items():
-        device = saved["devices"].get(identity(meter.device))
+        device = known.pop(identity(meter.device), None)
         if device is None:
             continue
         meter.restore(device["meter"])
@@ -87,6 +92,7 @@ def restore(ledger: Ledger, saved: Mapping[str, Any], store: Mapping[str, bytes]
         if name not in kept:
             books.held = 0.0
             books.book("unattributed", device["unsettled"])
+    ledger.absent = dict(list(known.items())[-_MOST_ABSENT:])
 
 
 def _restore_group(ledger: Ledger, group: Group, saved: Mapping[str, Any], store: Mapping[str, bytes]) -> bool:

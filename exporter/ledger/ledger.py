@@ -10,6 +10,7 @@ and may say so of a past in which nothing was metered. Every joule has a row:
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -55,7 +56,7 @@ class Group:
 
 
 class Ledger:
-    """Meters, slices and books of everything."""
+    """Meters, slices and books of everything. `absent`: saved books of devices that are not here now."""
 
     def __init__(
         self,
@@ -81,6 +82,7 @@ class Ledger:
         self.meters = {device.name: Meter(device) for device in devices}
         self.books = {device.name: Books() for device in devices}
         self.idle = {device.name: IdleBaseline(idle_watts.get(device.name)) for device in devices}
+        self.absent: dict[str, Any] = {}
         self.company = {server: Company() for server in users}
         self.groups = tuple(self._form_groups(devices, users, since))
         self._holes: dict[str, deque[tuple[float, float]]] = {

@@ -34,6 +34,9 @@ from exporter.proxy.proxy import Features
 _MOST_MODELS = 100
 _UNKNOWN_MODEL = "unknown"
 _OTHER_MODEL = "other"
+_LEARNED = ("policy", "learned_until", "proxies")
+"""Of a snapshot: what holds only on the hardware on which it was learned."""
+_MOST_HARDWARE = 3
 
 
 def serves(server: ServerSettings, device: Device) -> bool:
@@ -85,6 +88,7 @@ class Server:
         self._method = worst_method(devices)
         self._estimator = Estimator(calibration) if calibration is not None and not devices else None
         self._model = settings.model or _UNKNOWN_MODEL
+        self._learned_elsewhere: dict[str, Any] = {}
 
     # --- time ------------------------------------------------------------------------------------------------------
 
@@ -259,6 +263,7 @@ class Server:
             "overflows": self.overflows,
             "model": self._model,
             "learned_on": self._hardware(),
+            "learned_elsewhere": self._learned_elsewhere,
             "learned_until": self.windows.learned_until,
             "heard_until": self.heard_until,
             "proxies": self.proxying.books(),
@@ -270,13 +275,16 @@ class Server:
         """Go on from a snapshot of a server of the same name, and from samples saved some time before it.
 
         What was learned is taken over only on the same kind of hardware, metered in the same way: joules of an
-        estimate, or of other boards, teach nothing about these.
+        estimate, or of other boards, teach nothing about these. It is kept, should that hardware come back.
         """
         self.requests.restore(snapshot["requests"])
         for saved in snapshot["tallies"]:
             self._tally(saved["model"]).restore(saved)
-        if snapshot.get("learned_on", self._hardware()) == self._hardware():
-            self._restore_learned(snapshot, samples)
+        here, there = self._hardware(), snapshot.get("learned_on", self._hardware())
+        learned = {**snapshot.get("learned_elsewhere", {}), there: {name: snapshot.get(name) for name in _LEARNED}}
+        if here in learned:
+            self._restore_learned(learned.pop(here), samples if here == there else {})
+        self._learned_elsewhere = dict(list(learned.items())[-_MOST_HARDWARE:])
         self.late_joules = snapshot["late_joules"]
         self.overflows = snapshot["overflows"]
         self._model = self.settings.model or snapshot["model"]
@@ -286,17 +294,17 @@ class Server:
         if "gauges" in snapshot:
             self.gauges.restore(snapshot["gauges"])
 
-    def _restore_learned(self, snapshot: dict[str, Any], samples: Mapping[str, Any]) -> None:
+    def _restore_learned(self, learned: Mapping[str, Any], samples: Mapping[str, Any]) -> None:
         policy: Any = self.policy
-        if snapshot["policy"] is not None and hasattr(policy, "restore"):
-            policy.restore(snapshot["policy"])
-        self.windows.learned_until = snapshot["learned_until"]
-        if "proxies" in snapshot:
-            self.proxying.restore(snapshot["proxies"], samples)
+        if learned["policy"] is not None and hasattr(policy, "restore"):
+            policy.restore(learned["policy"])
+        self.windows.learned_until = learned["learned_until"]
+        if learned["proxies"] is not None:
+            self.proxying.restore(learned["proxies"], samples)
 
-    def _hardware(self) -> list[list[str]]:
+    def _hardware(self) -> str:
         """What serves, whichever pieces of it."""
-        return sorted([device.kind, device.model, device.method] for device in self.devices)
+        return ", ".join(sorted(f"{device.kind} {device.model} {device.method}" for device in self.devices))
 
 
 def estimated(settled: Sequence[SettledRequest], estimates: Estimates) -> list[SettledRequest]:

@@ -332,6 +332,27 @@ def test_the_same_hardware_goes_on_with_what_it_taught(world: World, log: Path) 
     assert [view.coefficients for view in told.engine.snapshot.proxies] == [view.coefficients for view in before]
 
 
+def test_what_a_gpu_taught_and_its_books_outlive_a_restart_before_its_driver(
+    world: World, log: Path, state: Path
+) -> None:
+    told = OnALog(world, log, state, GPU)
+    for _ in range(40):
+        write(log, f"{world.wall}", world.wall - 1.5, world.wall)
+        told.live(3.0)
+    before = told.live(10.0)
+    told.engine.close()
+
+    again = OnALog(world, log, state, CPU)  # after a reboot: the driver is not there yet
+    assert again.engine.snapshot.proxies == ()
+    again.live(12.0)
+    after = again.change_over(GPU)
+    assert after.devices[0].metered_joules == before.devices[0].metered_joules > 0.0
+    assert [view.coefficients for view in after.proxies] == [view.coefficients for view in before.proxies] != []
+    [gpu] = again.live(20.0).devices
+    assert sum(gpu.booked.values()) + gpu.unsettled_joules == pytest.approx(gpu.metered_joules)
+    again.engine.close()
+
+
 def test_a_restart_after_the_change_goes_on_with_the_books_of_the_new_devices(
     world: World, log: Path, state: Path
 ) -> None:
