@@ -13,7 +13,7 @@ from exporter.domain.errors import CalibrationError, ExporterError, StateError, 
 from exporter.proxy.calibration.calibration import Calibration, from_json, to_json
 from exporter.proxy.calibration.saved import ENTRY, unpack
 from exporter.state import FILE_NAME, StateStore
-from exporter.web import OPEN, Access, Web, access_of
+from exporter.web import OPEN, Access, Web, access_of, add_access_arguments
 
 _PATH = "/api/v1/calibration"
 _TIMEOUT_SECONDS = 10.0
@@ -28,11 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--state-dir", type=Path, metavar="DIR", help="the state of an exporter that has stopped")
     parser.add_argument("--server", metavar="NAME", help="which server, where there are several")
     parser.add_argument("--model", metavar="NAME", help="which model, where there are several")
-    parser.add_argument("--user", metavar="NAME", help="for the exporter; the password is taken from --password-file")
-    parser.add_argument("--password-file", type=Path, metavar="FILE", help="file with the password")
-    parser.add_argument("--token-file", type=Path, metavar="FILE", help="file with a bearer token")
-    parser.add_argument("--ca-file", type=Path, metavar="FILE", help="authorities (PEM) of the exporter's certificate")
     parser.add_argument("--output", type=Path, metavar="FILE", help="where to write; standard output if left out")
+    add_access_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -7,7 +7,8 @@ import numpy as np
 
 from exporter.proxy.calibration.calibration import Calibration
 from exporter.proxy.calibration.estimator import Estimator
-from exporter.proxy.calibration.matching import Fit, Timings
+from exporter.proxy.calibration.matching.ranking import Fit
+from exporter.proxy.calibration.matching.timings import Timings
 from exporter.proxy.proxy import Features
 
 

@@ -20,7 +20,8 @@ from exporter.config.calibrations import read_calibration
 from exporter.domain.errors import ExporterError, UsageError
 from exporter.proxy.calibration.calibration import Calibration
 from exporter.proxy.calibration.latency import LatencyProfile
-from exporter.proxy.calibration.matching import LEAST_SAMPLES, rank
+from exporter.proxy.calibration.matching.expected import LEAST_SAMPLES
+from exporter.proxy.calibration.matching.ranking import rank
 
 _MOST_REQUESTS = 10_000
 _MOST_CONCURRENT = 256
@@ -43,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print which it is.
+    """Print which it is; the exit code is 1 where it is none of them.
 
     Raises:
         UsageError: the arguments do not go together.
@@ -54,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     heard = _from_file(options.timings) if options.timings is not None else _from_server(options)
     matched = match(candidates, heard)
     print(json.dumps(document(matched), indent=1) if options.json else "\n".join(text(matched)))
-    return 0
+    return 1 if matched.ranking.verdict == "none" else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from exporter.completions.observation import Observation
-from exporter.proxy.calibration.matching import Timings
+from exporter.proxy.calibration.matching.timings import Timings
 
 ALIASES: Mapping[str, Mapping[str, float]] = {
     "prompt_tokens": {"prompt_tokens": 1.0, "input_tokens": 1.0, "prompt_len": 1.0},

@@ -7,7 +7,8 @@ from typing import Any
 
 from exporter.calibrate.implied import EnergyPerToken
 from exporter.domain.readings import Method
-from exporter.proxy.calibration.matching import CONFIDENT, Fit, Ranking
+from exporter.proxy.calibration.matching.fitting import Against
+from exporter.proxy.calibration.matching.ranking import CONFIDENT, Fit, Ranking
 
 LABEL = "inferred from times, not metered"
 _FEW = 10
@@ -49,11 +50,12 @@ def document(matched: Matched) -> Mapping[str, Any]:
         "time_to_first_token_seconds": _known(ranking.first_token_seconds),
         "prompt_tokens": [_known(end) for end in ranking.prompt_tokens],
     }
-    fits = [asdict(fit) | {"energy": _energy_document(matched, fit)} for fit in ranking.fits]
+    fits = [asdict(fit) | {"fits": fit.fits, "energy": _energy_document(matched, fit)} for fit in ranking.fits]
     return {
         "method": "time_proxy",
         "verdict": ranking.verdict,
         "among": list(ranking.among),
+        "nearest": ranking.best.name,
         "used": used,
         "notes": list(matched.notes),
         "calibrations": fits,
@@ -74,16 +76,36 @@ def _answer(matched: Matched) -> Iterator[str]:
     ranking = matched.ranking
     best = ranking.best
     if ranking.verdict == "none":
-        yield "None of these fits: what answers is something else, or busier than any of these was when calibrated."
+        yield from _none(ranking)
     elif len(ranking.fits) == 1:
         yield f"It may be {best.name}: the times fit. One calibration cannot say whether another would fit better."
     elif ranking.verdict == "match":
         yield f"Of these it is {best.name}: confidence {best.confidence:.0%}."
     elif len(ranking.among) == 1:
-        yield f"Only {ranking.among[0]} fits, but that is not certain enough: more timings would tell."
+        yield f"Only {ranking.among[0]} fits, but {_doubt(best)}: more timings would tell."
     else:
         yield f"Cannot tell which of these it is: {'; '.join(ranking.among)}."
     yield from _implied([matched.energy[name] for name in ranking.among])
+
+
+def _none(ranking: Ranking) -> Iterator[str]:
+    yield f"None of these fits (nearest: {ranking.best.name}). {_AGAINST[ranking.best.against or 'otherwise']}"
+    slower = [one.name for one in ranking.fits if one.against == "slower"]
+    if slower:
+        yield f"Not ruled out, if busier than under any load of its calibration: {'; '.join(slower)}."
+
+
+_AGAINST: Mapping[Against, str] = {
+    "faster": "Not even alone is that so fast, and load only makes slower.",
+    "slower": "Under no load of its calibration was that so slow.",
+    "otherwise": "Under no load do rate, first tokens and their spread go together there as they do here.",
+}
+
+
+def _doubt(best: Fit) -> str:
+    if best.confidence < CONFIDENT:
+        return "that is not certain enough"
+    return "something that is none of these would fit better"
 
 
 def _implied(energies: Sequence[EnergyPerToken | None]) -> Iterator[str]:
@@ -97,7 +119,7 @@ def _implied(energies: Sequence[EnergyPerToken | None]) -> Iterator[str]:
         yield f"That implies {about} J per output token, {LABEL}."
 
 
-_HEAD = ("calibration", "confidence", "leads in", "times inside", "at once", "network", "J/output token*")
+_HEAD = ("calibration", "confidence", "leads in", "times inside", "fits", "at once", "network", "J/output token*")
 
 
 def _row(matched: Matched, fit: Fit) -> tuple[str, ...]:
@@ -106,7 +128,8 @@ def _row(matched: Matched, fit: Fit) -> tuple[str, ...]:
         fit.name,
         f"{fit.confidence:.0%}",
         f"{fit.stability:.0%}",
-        f"{fit.inside:.0%}{'' if fit.fits else ' no fit'}",
+        f"{fit.inside:.0%}",
+        "yes" if fit.fits else f"no: {fit.against}",
         f"{fit.concurrency:.3g}",
         f"{1000 * fit.network_seconds:.0f} ms",
         "not known" if energy is None else f"{energy.joules:.3g} ({energy.low:.3g} to {energy.high:.3g})",
@@ -130,7 +153,8 @@ def _basis(matched: Matched) -> Iterator[str]:
     )
     yield "confidence: that it is this one, if it is one of these. leads in: part of balanced halves of the timings"
     yield "in which it comes first. times inside: those in the middle 90% of what it expects, at the load (requests at"
-    yield "once) and the network delay at which it fits best."
+    yield "once) and the network delay at which it fits best. fits: a server of which nothing is known beforehand does"
+    yield "not explain the times 1000 times as well. Something else that is as fast in all respects fits as well."
     yield f"* {LABEL}: method time_proxy, if it is this hardware and so many requests ran at once."
     for note in (*matched.notes, *_cautions(matched)):
         yield f"Beware: {note}."

@@ -28,7 +28,8 @@ from exporter.calibrate.observation import (
 from exporter.completions.observation import Observation
 from exporter.domain.errors import CalibrationError, ExporterError, UsageError
 from exporter.proxy.calibration.calibration import Calibration, Key, to_json
-from exporter.proxy.calibration.matching import Fit, Timings
+from exporter.proxy.calibration.matching.ranking import Fit
+from exporter.proxy.calibration.matching.timings import Timings
 from tests.calibrate.api_server import KEY, Behaviour, serving
 from tests.properties import PROPERTIES
 from tests.proxy.calibrations import CALIBRATION
@@ -140,8 +141,28 @@ def test_none_fits_is_an_answer(capsys: pytest.CaptureFixture[str], folder: Path
     path = folder / "fast.jsonl"
     path.write_text("".join(fast))
     said = run(capsys, *both, "--timings", path)
-    assert said.out.startswith("None of these fits")
-    assert said.code == 0
+    assert said.out.startswith("None of these fits (nearest: llama-3.1-8b on 1x H100). Not even alone is that so fast")
+    assert "That implies" not in said.out
+    assert said.code == 1
+
+
+def test_none_fits_is_told_to_programs_by_the_exit_code_and_by_what_speaks_against_each(
+    capsys: pytest.CaptureFixture[str], folder: Path, both: Sequence[Path]
+) -> None:
+    slow = [
+        Observation(8 * one.time_to_first_token_seconds, 8 * one.seconds, one.prompt_tokens, one.output_tokens).line()
+        for one in read((folder / "timings.jsonl").read_text().splitlines()).good
+    ]
+    path = folder / "slow.jsonl"
+    path.write_text("".join(slow))
+    said = run(capsys, *both, "--timings", path, "--json")
+    told = json.loads(said.out)
+    assert (said.code, told["verdict"], told["among"]) == (1, "none", [])
+    assert told["nearest"] == told["calibrations"][0]["name"]
+    assert [(one["fits"], one["against"]) for one in told["calibrations"]] == 2 * [(False, "slower")]
+    assert all(one["log_odds"] < 0.0 for one in told["calibrations"])
+    text = run(capsys, *both, "--timings", path).out
+    assert "Not ruled out, if busier than under any load of its calibration: llama-3.1-" in text
 
 
 def test_few_timings_and_prompts_of_one_length_are_warned_of(
@@ -364,7 +385,7 @@ def test_no_line_breaks_the_reader(line: str) -> None:
 
 
 def fit(concurrency: float) -> Fit:
-    return Fit("one", 1.0, 1.0, 0.0, 1.0, fits=True, concurrency=concurrency, network_seconds=0.1)
+    return Fit("one", 1.0, 1.0, 0.0, 5.0, 1.0, None, concurrency=concurrency, network_seconds=0.1)
 
 
 def test_joules_of_a_token_are_those_of_the_calibration_at_that_load() -> None:

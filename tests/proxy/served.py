@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 
 from exporter.proxy.calibration.latency import LatencyProfile
-from exporter.proxy.calibration.matching import Timings
+from exporter.proxy.calibration.matching.timings import Timings
 from exporter.proxy.proxy import Floats
 from exporter.simulate.batching import Run
 from exporter.simulate.physics import FITS, Physics, random_physics

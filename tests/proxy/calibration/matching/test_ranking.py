@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from exporter.proxy.calibration.latency import LatencyProfile, Level
-from exporter.proxy.calibration.matching import MOST_TIMINGS, Ranking, Timings, rank
+from exporter.proxy.calibration.matching.ranking import MOST_TIMINGS, Ranking, rank
+from exporter.proxy.calibration.matching.timings import Timings
 from exporter.simulate.physics import FITS, Physics
 from tests.proxy.served import busy_run, physics_of, profile, quiet_run, timings
 
