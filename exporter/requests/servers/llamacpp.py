@@ -4,7 +4,8 @@
     print_timing    three lines, or, until 2026, a header and three bare lines
     release         execution ends
 
-A request is a task; what its lines say is read in slots.py. The first token comes a prompt's time after launch.
+A request is a task; what its lines say is read in slots.py, what is remembered of it and told at its end is in
+llamaserver.py. The first token comes a prompt's time after launch.
 
 The order at the end. Timings come before release since b7079, and the end is told at once. b5036 printed release first
 (it says `n_past`): there the end is held back until the timings, the next launch, the idle line or a few other lines
@@ -24,18 +25,14 @@ such a server cannot be told from an imitation.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from math import inf
-from typing import Any, NamedTuple
+from typing import Any
 
 from exporter.domain.errors import ConfigError
 from exporter.domain.events import (
-    Closing,
-    Completed,
     Counted,
     Dropped,
     Ended,
-    FirstToken,
     Heard,
     Ignored,
     RequestEvent,
@@ -44,8 +41,8 @@ from exporter.domain.events import (
     Used,
 )
 from exporter.domain.lines import Line
-from exporter.domain.units import Instant, later
 from exporter.requests.parts.llamaline import Said, foreign, read
+from exporter.requests.parts.llamaserver import MOST_TASKS, Held, Server
 from exporter.requests.parts.slots import (
     IDLE,
     Task,
@@ -74,7 +71,6 @@ ADVICE = (
     "the surest to read."
 )
 
-_MOST_TASKS = 65_536
 _MOST_SERVERS = 64
 _MOST_ANCHORS = 4_096
 _FOREIGN_LINES = 8  # lines of other threads that may come between a release and its timings
@@ -133,47 +129,11 @@ def _anchors(runs: list[tuple[float, float]], end: float) -> list[float]:
     return found[::-1]
 
 
-class _Held(NamedTuple):
-    """A release that waits for its timings."""
-
-    task: str
-    at: Instant
-    uncertainty: float
-
-
-@dataclass(slots=True)
-class _Server:
-    """One server process: the only one, or one of a router's."""
-
-    port: str
-    clock: Uptime
-    tasks: dict[str, Task] = field(default_factory=dict)
-    slots: dict[str, str] = field(default_factory=dict)
-    block: str | None = None  # the task that bare timing lines belong to
-    held: _Held | None = None
-    patience: int = 0
-    timed: bool = False
-    fresh: bool | None = None  # started, and no task since; None while there was neither
-    loading: Moment | None = None  # a bare line said that a start began; the next ones tell if that is true
-
-    def id(self, task: str) -> str:
-        return f"{self.port}/{task}" if self.port else task
-
-    def add(self, task: str, known: Task) -> Task:
-        self.tasks[task] = known
-        if len(self.tasks) > _MOST_TASKS:
-            del self.tasks[next(iter(self.tasks))]
-        return known
-
-    def when(self, said: Said, line: Line) -> Moment | None:
-        return moment(line, None) if said.elapsed is None else self.clock.at(said.elapsed)
-
-
 class LlamaReader:
     """Reads the log of one llama-server, or of one router with its servers."""
 
     def __init__(self) -> None:
-        self._servers: dict[str, _Server] = {}
+        self._servers: dict[str, Server] = {}
         self._anchors: dict[str, list[float]] = {}
 
     def feed(self, line: Line) -> Heard:
@@ -193,27 +153,27 @@ class LlamaReader:
 
     def snapshot(self) -> Mapping[str, Any]:
         """Clocks, running tasks and the timings read so far, by server."""
-        return {"servers": [_saved(server) for server in self._servers.values()], "anchors": self._anchors}
+        return {"servers": [server.snapshot() for server in self._servers.values()], "anchors": self._anchors}
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
         """Go on from a snapshot, or from a survey. An unusable snapshot is as good as none."""
         try:
-            servers = [_revived(saved) for saved in snapshot.get("servers", ())]
+            servers = [Server.from_snapshot(saved) for saved in snapshot.get("servers", ())]
             anchors = {str(port): [float(one) for one in found] for port, found in snapshot.get("anchors", {}).items()}
         except (KeyError, TypeError, ValueError, AttributeError):
             return
         self._servers, self._anchors = {server.port: server for server in servers}, anchors
 
-    def _server(self, port: str) -> _Server:
+    def _server(self, port: str) -> Server:
         server = self._servers.get(port)
         if server is None:
             if len(self._servers) >= _MOST_SERVERS:
                 del self._servers[next(iter(self._servers))]
-            server = self._servers[port] = _Server(port, Uptime(self._anchors.pop(port, ())))
+            server = self._servers[port] = Server(port, Uptime(self._anchors.pop(port, ())))
         return server
 
-    def _restart(self, server: _Server, when: Moment) -> tuple[RequestEvent, ...]:
-        events: list[RequestEvent] = _let_go(server)
+    def _restart(self, server: Server, when: Moment) -> tuple[RequestEvent, ...]:
+        events: list[RequestEvent] = server.let_go()
         if server.port:  # the router and its other servers run on
             running = [task for task, known in server.tasks.items() if known.start is not None]
             events += [Ended(server.id(task), *when, outcome="aborted", closing="restart") for task in running]
@@ -232,7 +192,7 @@ def _after(events: tuple[RequestEvent, ...], heard: Heard) -> Heard:
     return Used(events + heard.events) if isinstance(heard, Used) else Used(events)
 
 
-def _began(server: _Server, said: Said, line: Line, run: Continuity) -> Moment | None:
+def _began(server: Server, said: Said, line: Line, run: Continuity) -> Moment | None:
     """When the server started anew, where this line shows that it did.
 
     A clock shows it. Without one, the line that says so may be an old one that came late or twice, or a model that is
@@ -255,7 +215,7 @@ def _began(server: _Server, said: Said, line: Line, run: Continuity) -> Moment |
     return None
 
 
-def _hear(server: _Server, said: Said, line: Line) -> Heard:
+def _hear(server: Server, said: Said, line: Line) -> Heard:
     if said.elapsed is None and not said.json and server.timed:
         # In a log with time, a bare line is the rest of a longer message: timings, or text that anybody wrote.
         return _timing(server, None, said.text) or _UNTIMED
@@ -265,10 +225,10 @@ def _hear(server: _Server, said: Said, line: Line) -> Heard:
     server.patience -= 1
     if server.patience > 0 and IDLE not in said.text and "launch_slot_: " not in said.text:
         return _line(server, said, line)
-    return _after(tuple(_let_go(server)), _line(server, said, line))
+    return _after(tuple(server.let_go()), _line(server, said, line))
 
 
-def _line(server: _Server, said: Said, line: Line) -> Heard:
+def _line(server: Server, said: Said, line: Line) -> Heard:
     if said.text.startswith("slot"):
         return _slot(server, said, line)
     if ended := ill_end(said.text):
@@ -279,7 +239,7 @@ def _line(server: _Server, said: Said, line: Line) -> Heard:
     return _timing(server, None, said.text) or kind(said.text)
 
 
-def _slot(server: _Server, said: Said, line: Line) -> Heard:
+def _slot(server: Server, said: Said, line: Line) -> Heard:
     found = slot_line(said.text)
     if found is None:
         return _PROGRESS  # `task -1`: a slot without a task
@@ -297,7 +257,7 @@ def _slot(server: _Server, said: Said, line: Line) -> Heard:
     return _REMEMBERED
 
 
-def _launch(server: _Server, slot: str, task: str, said: Said, line: Line) -> Heard:
+def _launch(server: Server, slot: str, task: str, said: Said, line: Line) -> Heard:
     open_task = server.tasks.get(task)
     if open_task is not None and server.slots.get(slot) == task and open_task.launched == said.elapsed:
         return _REPEAT  # task numbers only grow: the line was shipped twice
@@ -308,7 +268,7 @@ def _launch(server: _Server, slot: str, task: str, said: Said, line: Line) -> He
         if known is not None and known.start is not None and when is not None:
             events.append(Ended(server.id(earlier), *when, outcome=known.outcome, closing="reuse"))
     server.slots[slot], server.fresh = task, False
-    if len(server.slots) > _MOST_TASKS:
+    if len(server.slots) > MOST_TASKS:
         del server.slots[next(iter(server.slots))]
     server.add(task, Task(slot, said.elapsed, when.at if when else None))
     if when is not None:
@@ -316,14 +276,14 @@ def _launch(server: _Server, slot: str, task: str, said: Said, line: Line) -> He
     return Used(tuple(events))
 
 
-def _timings(server: _Server, task: str, rest: str) -> Heard:
+def _timings(server: Server, task: str, rest: str) -> Heard:
     if rest.strip():
         return _timing(server, task, rest) or _PROGRESS
     server.block = task
     return _REMEMBERED
 
 
-def _timing(server: _Server, task: str | None, text: str) -> Heard | None:
+def _timing(server: Server, task: str | None, text: str) -> Heard | None:
     said = timing(text)
     if said is None:
         return None
@@ -336,10 +296,10 @@ def _timing(server: _Server, task: str | None, text: str) -> Heard | None:
         return _REMEMBERED
     complete, server.block = server.block, None
     awaited = server.held is not None and server.held.task == complete
-    return Used(tuple(_let_go(server))) if awaited else _REMEMBERED
+    return Used(tuple(server.let_go())) if awaited else _REMEMBERED
 
 
-def _release(server: _Server, task: str, rest: str, when: Moment | None, line: Line) -> Heard:
+def _release(server: Server, task: str, rest: str, when: Moment | None, line: Line) -> Heard:
     found = release(rest)
     if found is None:
         return _BAD_LINE
@@ -351,65 +311,9 @@ def _release(server: _Server, task: str, rest: str, when: Moment | None, line: L
         server.tasks.pop(task, None)
         return Used((Counted(line.not_after, known.outcome),))
     if found.timings_follow and known.total_ms is None and known.outcome == "ok":
-        earlier = tuple(_let_go(server))
+        earlier = tuple(server.let_go())
         server.tasks[task] = known
-        server.held, server.patience = _Held(task, *when), _FOREIGN_LINES
+        server.held, server.patience = Held(task, *when), _FOREIGN_LINES
         return Used(earlier)
     server.tasks.pop(task, None)
-    return Used(tuple(_ending(server, task, known, when)))
-
-
-def _let_go(server: _Server) -> list[RequestEvent]:
-    """Tell the end that was held back, if any."""
-    held, server.held = server.held, None
-    known = server.tasks.pop(held.task, None) if held is not None else None
-    if held is None or known is None:
-        return []
-    return _ending(server, held.task, known, Moment(held.at, held.uncertainty))
-
-
-def _ending(server: _Server, task: str, known: Task, when: Moment) -> list[RequestEvent]:
-    id_, (prompt, cached, output) = server.id(task), known.tokens()
-    if known.start is None and (start := _unseen_start(server, known, when)) is not None:
-        first = known.first_token(start.at, when.at)
-        span = (start.at, when.at, start.uncertainty, when.uncertainty)
-        return [Completed(id_, *span, first, 0.0, known.outcome, None, prompt, cached, output)]
-    first = None if known.start is None else known.first_token(known.start, when.at)
-    closing: Closing = "release" if known.total_ms is None else "finish"
-    events: list[RequestEvent] = [] if first is None else [FirstToken(id_, first, when.uncertainty)]
-    return [*events, Ended(id_, *when, known.outcome, closing, None, prompt, cached, output)]
-
-
-def _unseen_start(server: _Server, known: Task, end: Moment) -> Moment | None:
-    """The start of a task that was launched before the clock was anchored, or before we came."""
-    if known.launched is not None and (start := server.clock.at(known.launched)):
-        return start
-    if known.total_ms is None:
-        return None
-    return Moment(later(end.at, -known.total_ms / 1e3), end.uncertainty)
-
-
-def _saved(server: _Server) -> Mapping[str, Any]:
-    tasks = {task: _columns(known) for task, known in server.tasks.items()}
-    return _columns(server) | {"clock": server.clock.snapshot(), "tasks": tasks, "slots": dict(server.slots)}
-
-
-def _columns(one: _Server | Task) -> dict[str, Any]:
-    """Its fields, as they are: `asdict` would copy each of them deeply, at every checkpoint."""
-    return {name: getattr(one, name) for name in one.__slots__}
-
-
-def _revived(saved: Mapping[str, Any]) -> _Server:
-    clock = Uptime()
-    clock.restore(saved["clock"])
-    tasks = {str(task): Task(**known) for task, known in saved["tasks"].items()}
-    held, loading = saved["held"], saved["loading"]
-    return _Server(
-        **{
-            **saved,
-            "clock": clock,
-            "tasks": tasks,
-            "held": None if held is None else _Held(*held),
-            "loading": None if loading is None else Moment(*loading),
-        }
-    )
+    return Used(tuple(server.ending(task, known, when)))
