@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from exporter.config.problems import ConfigErrors, suggestion
 from exporter.config.sections import Check
@@ -11,6 +12,7 @@ from exporter.domain.settings import (
     TOLD_OVER_HTTP,
     AttributionSettings,
     CpuEstimate,
+    DcgmSettings,
     KubernetesLog,
     PowerSettings,
     RequestSettings,
@@ -26,6 +28,7 @@ Readers = Mapping[str, ReaderCheck]
 _REQUEST_KEYS = ("source", "path", "start", "timezone", "kubernetes")
 _MOST_SLICES = 1_000_000  # of 8 bytes, a few times per device: beyond this, memory is the surprise
 _SAME_ENERGY = frozenset({"rapl", "cpu"})
+_SAME_GPUS = frozenset({"nvml", "dcgm"})
 
 
 def options_suit_the_reader(readers: Readers) -> Check:
@@ -97,6 +100,26 @@ def recording_is_named(power: PowerSettings) -> Iterator[ConfigError]:
     """Somebody who wants a recording says which."""
     if "recording" in power.source and power.recording.path is None:
         yield ConfigError("recording.path", "name the recording to play: power.source is `recording`")
+
+
+def dcgm_is_named(power: PowerSettings) -> Iterator[ConfigError]:
+    """Somebody who wants a dcgm-exporter asked says where it is, and no GPU is metered twice."""
+    if "dcgm" in power.source and power.dcgm.url is None:
+        yield ConfigError("dcgm.url", "name dcgm-exporter's page, http://NODE:9400/metrics: power.source is `dcgm`")
+    if set(power.source) >= _SAME_GPUS:
+        yield ConfigError("source", "`nvml` and `dcgm` meter the same GPUs, which would be counted twice; keep one")
+
+
+def one_way_to_be_let_in(dcgm: DcgmSettings) -> Iterator[ConfigError]:
+    """A token, or a user with a password; and neither where everybody sees it."""
+    if dcgm.url is not None and "@" in urlsplit(dcgm.url).netloc:
+        yield ConfigError("url", "leave out name and password: set `user` and `password_file`")
+    if dcgm.token_file is not None and dcgm.user is not None:
+        yield ConfigError("user", "leave it out, or `token_file`: one way to be let in")
+    if (dcgm.user is None) != (dcgm.password_file is None):
+        yield ConfigError("password_file", "`user` and `password_file` go together")
+    if dcgm.namespace is not None and dcgm.pod is None:
+        yield ConfigError("namespace", "leave it out, or name the `pod`")
 
 
 def times_go_together(times: AttributionSettings) -> Iterator[ConfigError]:

@@ -213,14 +213,14 @@ class Ascending:
         return ", ".join(f"{number:g}" for number in value)
 
 
-def choice(known: Iterable[str], later: Iterable[str] = ()) -> Scalar:
-    """One word of a closed set; words that come `later` are refused as such."""
-    words, coming = tuple(known), frozenset(later)
+def choice(known: Iterable[str]) -> Scalar:
+    """One word of a closed set."""
+    words = tuple(known)
 
     def convert(value: Any) -> str:
         if isinstance(value, str) and value in words:
             return value
-        raise UnfitError(f": `{value}` is not in this release" if value in coming else suggestion(value, words))
+        raise UnfitError(suggestion(value, words))
 
     listed = ", ".join(f"`{word}`" for word in words)
     return Scalar(listed, f"one of {listed}" if words else "a known name", _hashable(convert))

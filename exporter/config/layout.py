@@ -14,6 +14,7 @@ from exporter.domain.settings import (
     CarbonSettings,
     ComponentsSettings,
     CpuEstimate,
+    DcgmSettings,
     IdleRule,
     KubernetesLog,
     LabelSettings,
@@ -53,6 +54,34 @@ POWER_CPU = Section(
     checks=(checks.idle_below_max,),
 )
 
+POWER_DCGM = Section(
+    DcgmSettings,
+    (
+        Key("url", _URL, "of dcgm-exporter's page, such as http://NODE:9400/metrics; source `dcgm` needs it"),
+        Key("host", _optional("a host's name", "the only one"), "whose GPUs, where the page tells of several hosts"),
+        Key("pod", _optional("a pod's name", "every GPU"), "only the GPUs that Kubernetes gave to this pod"),
+        Key("namespace", _optional("a namespace", "any"), "the pod's namespace"),
+        Key("timeout", quantities.duration("100ms", "1m"), "how long an answer may take", "timeout_seconds"),
+        Key(
+            "wait",
+            quantities.duration("0s", "1h"),
+            "how long the page and the GPUs on it may take to be there when the exporter starts",
+            "wait_seconds",
+        ),
+        Key(
+            "collect_interval",
+            quantities.duration("100ms", "10m"),
+            "the longest time between its collections that is no fault (its `--collect-interval`)",
+            "collect_seconds",
+        ),
+        Key("token_file", _optional("a file"), "where a bearer token is, read at each connection"),
+        Key("user", _optional("a name"), "or for basic authentication"),
+        Key("password_file", _optional("a file"), "where the user's password is"),
+        Key("ca_file", _optional("a file", "whom this machine trusts"), "what its certificate is checked against"),
+    ),
+    checks=(checks.one_way_to_be_let_in,),
+)
+
 POWER_RECORDING = Section(
     PlayedRecording,
     (
@@ -66,14 +95,15 @@ POWER = Section(
     (
         Key(
             "source",
-            kinds.Many(kinds.choice(get_args(PowerSourceName), later=("dcgm",))),
+            kinds.Many(kinds.choice(get_args(PowerSourceName))),
             "where power is read; `auto` takes the first that works of `nvml`, `rapl`, `cpu`, but where every server "
-            "has a calibration only `nvml`, or else `none`; `recording` plays a recorded session; `none` meters "
-            "nothing; a list runs several side by side",
+            "has a calibration only `nvml`, or else `none`; `dcgm` asks a dcgm-exporter (see DCGM.md); `recording` "
+            "plays a recorded session; `none` meters nothing; a list runs several side by side",
         ),
         Key("interval", quantities.duration("10ms", "1m"), "time between readings, at the fastest", "interval_seconds"),
         Key("gpus", kinds.Many(kinds.gpu(), all_word="all"), "which GPUs are metered"),
         Key("cpu", POWER_CPU, "the estimate that source `cpu` makes"),
+        Key("dcgm", POWER_DCGM, "the dcgm-exporter that source `dcgm` asks"),
         Key("recording", POWER_RECORDING, "a recorded session instead of a sensor (see RECORDINGS.md)"),
         Key(
             "idle_watts",
@@ -81,7 +111,7 @@ POWER = Section(
             "power with the model loaded and no request running, e.g. `{gpu0: 60}`; overrules what is learned",
         ),
     ),
-    checks=(checks.sources_go_together, checks.recording_is_named),
+    checks=(checks.sources_go_together, checks.recording_is_named, checks.dcgm_is_named),
 )
 
 ATTRIBUTION = Section(

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from exporter.clock import SystemClock
-from exporter.doctor import words
+from exporter.doctor import slow, words
 from exporter.doctor.finding import Finding, Verdict
 from exporter.doctor.probe import PROBE_SECONDS, Measured, Probe, probe
 from exporter.domain.errors import SourceError
@@ -111,6 +111,7 @@ def _report(opened: Opened, shown: Probe, settings: PowerSettings) -> Iterator[F
     for measured in shown.devices:
         yield _identity(measured.device)
         yield _sensor(measured)
+        yield from slow.examine(measured)
         if measured.counter_joules is not None and measured.power_joules is not None:
             yield _agreement(measured)
         if measured.readings:

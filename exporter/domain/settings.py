@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-PowerSourceName = Literal["auto", "nvml", "rapl", "cpu", "recording", "none"]
+PowerSourceName = Literal["auto", "nvml", "rapl", "cpu", "dcgm", "recording", "none"]
 PolicyName = Literal["time", "tokens", "steps"]
 ProxyName = Literal["time", "affine_time", "time_share", "tokens", "step_model", "peak"]
 IdleRule = Literal["active", "exclude"]
@@ -54,6 +54,34 @@ class CpuEstimate:
 
 
 @dataclass(frozen=True, slots=True)
+class DcgmSettings:
+    """Where a dcgm-exporter is asked, and which of its GPUs are meant.
+
+    Attributes:
+        url: of its page.
+        host: of which host, where it tells of several.
+        pod: those GPUs only that Kubernetes gave to this pod. namespace: the pod's; None: any.
+        timeout_seconds: after which no answer is expected any more.
+        wait_seconds: so long the page and its GPUs may take to be there at the start.
+        collect_seconds: between two of its collections, at the most.
+        token_file: of a bearer token. user, password_file: or for basic authentication.
+        ca_file: whom its certificate must come from; None: whom this machine trusts.
+    """
+
+    url: str | None = None
+    host: str | None = None
+    pod: str | None = None
+    namespace: str | None = None
+    timeout_seconds: float = 2.0
+    wait_seconds: float = 0.0
+    collect_seconds: float = 30.0
+    token_file: str | None = None
+    user: str | None = None
+    password_file: str | None = None
+    ca_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PlayedRecording:
     """What source `recording` plays. `path`: the file, None where it plays nothing. `loop`: again and again."""
 
@@ -69,7 +97,7 @@ class PowerSettings:
         source: one source, or several that run side by side (`nvml` and `rapl`); `none` meters nothing.
         interval_seconds: between polls, at the fastest.
         gpus: `all`, or indices, UUIDs and PCI bus ids as text.
-        cpu, recording: what sources `cpu` and `recording` go by.
+        cpu, dcgm, recording: what sources `cpu`, `dcgm` and `recording` go by.
         idle_watts: by device name; overrules what is learned.
     """
 
@@ -77,6 +105,7 @@ class PowerSettings:
     interval_seconds: float = 0.05
     gpus: Literal["all"] | tuple[str, ...] = "all"
     cpu: CpuEstimate = CpuEstimate()
+    dcgm: DcgmSettings = DcgmSettings()
     recording: PlayedRecording = PlayedRecording()
     idle_watts: Mapping[str, float] = field(default_factory=dict)
 

@@ -24,12 +24,17 @@ log = logging.getLogger(__name__)
 
 
 def sources_for(settings: PowerSettings) -> Mapping[str, Factory]:
-    """Every source that these settings may mean, the best first for `auto`; a recording only where it is named."""
-    if "recording" not in settings.source:
-        return SOURCES
-    from exporter.recording.source import RecordedSource  # noqa: PLC0415 - few play recordings
+    """Every source that these settings may mean, the best first for `auto`; some only where they are named."""
+    named: dict[str, Factory] = {}
+    if "dcgm" in settings.source:
+        from exporter.power.dcgm import DcgmSource  # noqa: PLC0415 - few ask a dcgm-exporter
 
-    return {**SOURCES, "recording": RecordedSource}
+        named["dcgm"] = DcgmSource
+    if "recording" in settings.source:
+        from exporter.recording.source import RecordedSource  # noqa: PLC0415 - few play recordings
+
+        named["recording"] = RecordedSource
+    return {**SOURCES, **named}
 
 
 def open_sources(settings: Settings, clock: SystemClock) -> Chosen:

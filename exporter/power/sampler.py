@@ -135,7 +135,11 @@ class Sampler:
         """Whether the thread runs and some device gave a value lately."""
         if self._thread is None or not self._thread.is_alive() or self._valued_at is None:
             return False
-        return self._clock.now() - self._valued_at < max(STALE_SECONDS, 3 * self._wanted)
+        return self._clock.now() - self._valued_at < max(STALE_SECONDS + self._pause_seconds(), 3 * self._wanted)
+
+    def _pause_seconds(self) -> float:
+        """Between two values of a slow sensor: a counter is told at every look, power only when it is new."""
+        return max((2.0 * one.period_seconds for one in self.source.devices if not one.has_counter), default=0.0)
 
     def start(self) -> None:
         """Begin to read."""

@@ -131,11 +131,25 @@ def test_wrong_factors_are_refused(carbon: str) -> None:
     assert refusal(f"carbon: {carbon}").startswith("carbon.")
 
 
-def test_sources_of_a_coming_release_are_refused_as_such() -> None:
+def test_a_dcgm_exporter_to_be_asked_is_named() -> None:
     assert refusal("power: {source: dcgm}") == (
-        "power.source: must be one of `auto`, `nvml`, `rapl`, `cpu`, `recording`, `none`, "
-        "not 'dcgm': `dcgm` is not in this release"
+        "power.dcgm.url: name dcgm-exporter's page, http://NODE:9400/metrics: power.source is `dcgm`"
     )
+
+
+@pytest.mark.parametrize(
+    ("power", "said"),
+    [
+        ("{source: [nvml, dcgm], dcgm: {url: 'http://a'}}", "power.source: `nvml` and `dcgm` meter the same GPUs"),
+        ("{dcgm: {url: 'http://me:secret@a'}}", "power.dcgm.url: leave out name and password"),
+        ("{dcgm: {user: me}}", "power.dcgm.password_file: `user` and `password_file` go together"),
+        ("{dcgm: {user: me, password_file: p, token_file: t}}", "power.dcgm.user: leave it out, or `token_file`"),
+        ("{dcgm: {namespace: llm}}", "power.dcgm.namespace: leave it out, or name the `pod`"),
+        ("{dcgm: {collect_interval: 30}}", "power.dcgm.collect_interval: must be a duration from 100ms to 10m"),
+    ],
+)
+def test_a_wrong_dcgm_exporter_is_named(power: str, said: str) -> None:
+    assert refusal(f"power: {power}").startswith(said)
 
 
 def test_an_unknown_reader_is_answered_with_the_nearest() -> None:
@@ -167,7 +181,8 @@ def test_an_unknown_reader_is_answered_with_the_nearest() -> None:
         ("power: {idle_watts: 60}", "power.idle_watts: must be a mapping such as {gpu0: ...}, not 60"),
         (
             "power: 5",
-            "power: must be a mapping with keys `source`, `interval`, `gpus`, `cpu`, `recording`, `idle_watts`, not 5",
+            "power: must be a mapping with keys `source`, `interval`, `gpus`, `cpu`, `dcgm`, `recording`, `idle_watts`, "
+            "not 5",
         ),
         ("servers: {name: a}", "servers: must be a list, each entry after a `- `, not {'name': 'a'}"),
         ("state_dir: 5", "state_dir: must be a directory, not 5; put it in quotes"),

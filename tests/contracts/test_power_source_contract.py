@@ -5,21 +5,24 @@ A new source adds one stage: a fake machine on which it works, and how to make t
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from exporter.domain.readings import CounterReading, Device, PowerReading, ReadFailure, Reading
-from exporter.domain.settings import CpuEstimate, PlayedRecording, PowerSettings
+from exporter.domain.settings import CpuEstimate, DcgmSettings, PlayedRecording, PowerSettings
 from exporter.domain.units import Instant, Joules, Watts, later
 from exporter.metering.opening import sources_for
 from exporter.power.cpu import CpuEstimateSource
+from exporter.power.dcgm import DcgmSource
 from exporter.power.nvml import NvmlSource
 from exporter.power.rapl import RaplSource
 from exporter.power.source import PowerSource
 from exporter.recording.source import RecordedSource
+from tests.fakes.dcgm import FakeBoard, FakeDcgm, serving
 from tests.fakes.nvml import UNKNOWN, FakeGpu, FakeNvml, Fault, build
 from tests.properties.tales import BEGIN
 from tests.recording.recorded import recorded
@@ -44,9 +47,11 @@ class Stage:
     time: Time
     break_machine: Callable[[], None]
     tells_later: bool = False
+    pace: float = 0.2
+    stack: ExitStack = field(default_factory=ExitStack)
 
-    def read_later(self, seconds: float = 0.2) -> list[Reading]:
-        self.time.t += seconds
+    def read_later(self, seconds: float | None = None) -> list[Reading]:
+        self.time.t += self.pace if seconds is None else seconds
         return list(self.source.read())
 
 
@@ -108,13 +113,32 @@ def stage_recording(tmp_path: Path, _cache: Path) -> Stage:
     return Stage(source, time, break_machine, tells_later=True)
 
 
+@contextmanager
+def _dcgm_exporter(time: Time) -> Iterator[tuple[FakeDcgm, str]]:
+    fake = FakeDcgm(lambda: time.t, [FakeBoard(), FakeBoard(index=1, uuid="GPU-2")], collect=0.5)
+    with serving(fake) as url:
+        yield fake, url
+
+
+def stage_dcgm(_tmp_path: Path, _cache: Path) -> Stage:
+    time, stack = Time(), ExitStack()
+    fake, url = stack.enter_context(_dcgm_exporter(time))
+    source = DcgmSource(PowerSettings(dcgm=DcgmSettings(url=url)), time.now)
+
+    def break_machine() -> None:
+        fake.down = True
+
+    return Stage(source, time, break_machine, pace=1.0, stack=stack)
+
+
 STAGES: Mapping[str, Callable[[Path, Path], Stage]] = {
     "nvml": stage_nvml,
     "rapl": stage_rapl,
     "cpu": stage_cpu,
+    "dcgm": stage_dcgm,
     "recording": stage_recording,
 }
-ALL = sources_for(PowerSettings(source=("recording",)))
+ALL = sources_for(PowerSettings(source=("dcgm", "recording")))
 
 
 @pytest.fixture(params=list(ALL))
@@ -123,6 +147,7 @@ def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
     stage = STAGES[request.param](tmp_path, request.config.cache.mkdir("fake-nvml"))
     yield stage
     stage.source.close()
+    stage.stack.close()
 
 
 def values(readings: list[Reading]) -> list[CounterReading | PowerReading]:
