@@ -9,6 +9,8 @@ import pytest
 from exporter.config import ConfigErrors, Readers, load, parse
 from exporter.domain.errors import ConfigError
 
+POWER_KEYS = "`source`, `interval`, `gpus`, `cpu`, `dcgm`, `recording`, `idle_watts`"
+
 
 def picky(options: Mapping[str, Any], _timezone: str | None) -> None:
     """A reader with one option."""
@@ -181,8 +183,7 @@ def test_an_unknown_reader_is_answered_with_the_nearest() -> None:
         ("power: {idle_watts: 60}", "power.idle_watts: must be a mapping such as {gpu0: ...}, not 60"),
         (
             "power: 5",
-            "power: must be a mapping with keys `source`, `interval`, `gpus`, `cpu`, `dcgm`, `recording`, `idle_watts`, "
-            "not 5",
+            f"power: must be a mapping with keys {POWER_KEYS}, not 5",
         ),
         ("servers: {name: a}", "servers: must be a list, each entry after a `- `, not {'name': 'a'}"),
         ("state_dir: 5", "state_dir: must be a directory, not 5; put it in quotes"),
