@@ -1,13 +1,14 @@
 """Asking over HTTP, for commands: one question, one answer, and how to be let in.
 
-What stands in a URL before the `@` is shown, and never repeated.
+Every command that asks somebody takes the same options (`add_access_arguments`, `access_of`) and makes the same of them
+(`shown_to`, `trusting`). What stands in a URL before the `@` is shown, and never repeated.
 """
 
 import argparse
 import ssl
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError, URLError
@@ -29,20 +30,42 @@ class Access:
         token: a bearer token. user, password: for basic authentication. At most one of the two ways; a name and a
             password may stand in the URL instead.
         ca_file: PEM file of the authorities that may have signed the other side's certificate; None: the system's.
+        cert_file, key_file: of the certificate to show; key_file None: it is in the same file.
+        insecure: the other side's certificate is not looked at.
     """
 
-    token: str = ""
+    token: str = field(default="", repr=False)
     user: str = ""
-    password: str = ""
+    password: str = field(default="", repr=False)
     ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    insecure: bool = False
 
 
 OPEN = Access()
 """Nothing needs to be shown."""
 
+_HELP = {
+    "password_file": "file with the password",
+    "token_file": "file with a bearer token",
+    "ca_file": "authorities (PEM) that may have signed the other side's certificate",
+    "cert_file": "certificate (PEM) to show where one is asked for",
+    "key_file": "its key, where that is in a file of its own",
+}
+
+
+def add_access_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what `access_of` understands."""
+    group = parser.add_argument_group("where a password, a token or a certificate is asked for")
+    group.add_argument("--user", metavar="NAME", help="name; the password is taken from --password-file")
+    for name, text in _HELP.items():
+        group.add_argument(f"--{name.replace('_', '-')}", type=Path, metavar="FILE", help=text)
+    group.add_argument("--insecure", action="store_true", help="do not check the other side's certificate")
+
 
 def access_of(options: argparse.Namespace) -> Access:
-    """What `--token-file`, `--user`, `--password-file` and `--ca-file` say.
+    """What the options of `add_access_arguments` say.
 
     Raises:
         UsageError: they contradict each other, or a file cannot be read.
@@ -51,11 +74,18 @@ def access_of(options: argparse.Namespace) -> Access:
         raise UsageError("--token-file and --user: at most one of the two ways to be let in")
     if (options.user is None) != (options.password_file is None):
         raise UsageError("--user and --password-file: neither is of use without the other")
+    if options.insecure and options.ca_file is not None:
+        raise UsageError("--insecure and --ca-file: one of them; without a check no authority is asked")
+    if options.key_file is not None and options.cert_file is None:
+        raise UsageError("--key-file: of no use without --cert-file")
     return Access(
         token=_secret(options.token_file),
         user=options.user or "",
         password=_secret(options.password_file),
         ca_file=options.ca_file,
+        cert_file=options.cert_file,
+        key_file=options.key_file,
+        insecure=options.insecure,
     )
 
 
@@ -99,9 +129,8 @@ class Web:
 
     def __init__(self, url: str, access: Access = OPEN, *, timeout_seconds: float = _TIMEOUT_SECONDS) -> None:
         self._timeout = timeout_seconds
-        self.url, shown = _apart(url)
-        self._headers = _headers(shown, access)
-        self._opener = build_opener(HTTPSHandler(context=_trusting(access)))
+        self.url, self._headers = shown_to(url, access)
+        self._opener = build_opener(HTTPSHandler(context=trusting(access)))
 
     def ask(self, path: str, form: Mapping[str, str] | None = None) -> Answer:
         """Ask: GET, or POST with a form.
@@ -116,12 +145,9 @@ class Web:
         except HTTPError as error:
             answer = Answer(error.code, error.read(1 << 16).decode("utf-8", "replace"))
         except (URLError, HTTPException, OSError, ValueError) as error:
-            raise WebError(f"{where} cannot be asked: {getattr(error, 'reason', error)}") from error
+            raise WebError(f"{where} cannot be asked: {why(getattr(error, 'reason', error))}") from error
         if answer.status in {_UNAUTHORIZED, _FORBIDDEN}:
-            raise WebError(
-                f"{where} does not let us in ({answer.status}): give a bearer token, or a user and a password "
-                "(--token-file, or --user and --password-file)"
-            )
+            raise WebError(refused(where, answer.status))
         return answer
 
     def _request(self, where: str, form: Mapping[str, str] | None) -> Request:
@@ -129,6 +155,50 @@ class Web:
         for name, value in self._headers.items():
             request.add_unredirected_header(name, value)
         return request
+
+
+def refused(where: str, status: int) -> str:
+    """What to say where somebody answered 401 or 403."""
+    return (
+        f"{where} does not let us in ({status}): give what it asks for, by --user and --password-file, --token-file, "
+        "or --cert-file"
+    )
+
+
+def why(error: object) -> str:
+    """Why nobody was reached; where it is a certificate, with what to do."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted ({error.verify_message}): name who signed it by --ca-file"
+    text = str(error)
+    if isinstance(error, ssl.SSLError) and "CERTIFICATE_REQUIRED" in text:
+        return "it asks for a certificate: show one by --cert-file"
+    return text
+
+
+def shown_to(url: str, access: Access) -> tuple[str, Mapping[str, str]]:
+    """The URL without name, password and trailing slash; and the headers that are shown there.
+
+    Raises:
+        UsageError: the URL is none.
+    """
+    where, shown = _apart(url)
+    return where, _headers(shown, access)
+
+
+def trusting(access: Access) -> ssl.SSLContext:
+    """How the other side's certificate is checked, and which one is shown to it.
+
+    Raises:
+        UsageError: there are no certificates in a file, or a key does not fit.
+    """
+    context = _checking(access)
+    if access.cert_file is not None:
+        try:
+            context.load_cert_chain(access.cert_file, access.key_file)
+        except OSError as error:
+            files = " and ".join(str(file) for file in (access.cert_file, access.key_file) if file is not None)
+            raise UsageError(f"{files}: no certificate and its key: {error.strerror or error}") from error
+    return context
 
 
 def _text(content: bytes, where: str) -> str:
@@ -155,8 +225,11 @@ def _headers(shown: bytes, access: Access) -> Mapping[str, str]:
     return {"Authorization": "Basic " + b64encode(shown).decode("ascii")} if shown else {}
 
 
-def _trusting(access: Access) -> ssl.SSLContext:
+def _checking(access: Access) -> ssl.SSLContext:
     try:
-        return ssl.create_default_context(cafile=access.ca_file)
+        context = ssl.create_default_context(cafile=access.ca_file)
     except OSError as error:  # also what is in it that is no certificate
         raise UsageError(f"{access.ca_file}: no certificates can be read from it: {error.strerror or error}") from error
+    if access.insecure:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context

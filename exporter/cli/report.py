@@ -26,16 +26,15 @@ _TEXT = {
     "embodied": 'of the hardware, for SCI: of this period ("12 kg"), or over its life ("1500 kg/4y")',
     "active_parameters": "beside it: a published formula's joules per token of a model of this size, e.g. 8e9",
     "parameters": "of the whole of that model, where they are not all active",
-    "user": "name for basic authentication; the password is taken from --password-file",
-    "password_file": "file with the password",
-    "token_file": "file with a bearer token",
-    "ca_file": "authorities (PEM) that may have signed the other side's certificate",
 }
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    from exporter.web import add_access_arguments  # noqa: PLC0415 - only commands that ask somebody need it
+
     _add_sources(parser)
     _add_factors(parser)
+    add_access_arguments(parser)
     parser.add_argument("--format", choices=_FORMATS, metavar="FORMAT", help=_TEXT["format"])
     parser.add_argument("--out", type=Path, metavar="FILE", help=_TEXT["out"])
 
@@ -49,9 +48,6 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name}", metavar="TIME", help=_TEXT[name])
     parser.add_argument("--match", action="append", default=[], metavar="LABEL", help=_TEXT["match"])
     parser.add_argument("--compare", metavar="WHAT", help=_TEXT["compare"])
-    parser.add_argument("--user", metavar="NAME", help=_TEXT["user"])
-    for name in ("password-file", "token-file", "ca-file"):
-        parser.add_argument(f"--{name}", type=Path, metavar="FILE", help=_TEXT[name.replace("-", "_")])
 
 
 def _add_factors(parser: argparse.ArgumentParser) -> None:

@@ -3,7 +3,6 @@
 import argparse
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exporter.cli.command import Command
@@ -19,6 +18,8 @@ _SIZES = ("concurrency", "prompt_tokens", "output_tokens")
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    from exporter.web import add_access_arguments  # noqa: PLC0415 - only commands that ask somebody need it
+
     what = parser.add_argument_group("what is tried")
     what.add_argument("--knob", choices=("clocks", "power_limit"), default="clocks", help="what is turned (clocks)")
     what.add_argument("--gpu", nargs="+", default=[], metavar="GPU", help="index, UUID or bus id; those of the server")
@@ -31,6 +32,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_doing(parser.add_argument_group("what is done: without --apply nothing is changed"))
     _add_exporter(parser.add_argument_group("whose books"))
     _add_load(parser.add_argument_group("a load, where there is no traffic"))
+    add_access_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -43,10 +45,6 @@ def _add_doing(group: argparse._ArgumentGroup) -> None:
 def _add_exporter(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--exporter", default="http://127.0.0.1:9460", metavar="URL", help="the running exporter's")
     group.add_argument("--server", nargs="+", default=[], metavar="NAME", help="whose requests count")
-    group.add_argument("--user", metavar="NAME", help="for the exporter")
-    group.add_argument("--password-env", metavar="VAR", help="environment variable with the password")
-    group.add_argument("--ca-file", type=Path, metavar="FILE", help="authority of the exporter's certificate")
-    group.add_argument("--insecure", action="store_true", help="do not check its certificate")
     group.add_argument("--allow-estimated", action="store_true", help="tune by energy that nobody measured")
 
 
@@ -72,22 +70,19 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _chosen(options: argparse.Namespace) -> "Options":
-    from exporter.tune.books import Access  # noqa: PLC0415 - as above
+    from exporter.tune.books import metrics_of  # noqa: PLC0415 - as above
     from exporter.tune.session import Options  # noqa: PLC0415
     from exporter.tune.trials import Pace  # noqa: PLC0415
+    from exporter.web import access_of  # noqa: PLC0415
 
     for name, least in (("trials", 2), ("seconds", 0.5), ("requests", 1), ("max_wait", 0.5)):
         if not getattr(options, name) >= least:
             raise UsageError(f"--{name.replace('_', '-')} {getattr(options, name):g}: at least {least:g}")
-    if (options.user is None) != (options.password_env is None):
-        raise UsageError("--user and --password-env: neither is of use without the other")
-    if options.insecure and options.ca_file is not None:
-        raise UsageError("--insecure and --ca-file: one of them; without a check no authority is asked")
-    password = _secret("--password-env", options.password_env)
-    access = Access(options.exporter, options.user, password, options.ca_file, insecure=options.insecure)
-    _ = access.metrics_url  # wrong ones are refused before anything is asked
+    access = access_of(options)
+    metrics_of(options.exporter, access)  # wrong ones are refused before anything is asked
     return Options(
         knob=options.knob,
+        exporter=options.exporter,
         access=access,
         servers=options.server,
         gpus=options.gpu,

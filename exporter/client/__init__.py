@@ -14,6 +14,7 @@ Needs nothing but the standard library, and nothing of the rest of this package.
 
 from typing import Unpack
 
+from exporter.client.access import Access
 from exporter.client.client import EnergyClient, default_client, use
 from exporter.client.decorator import Measure
 from exporter.client.energy import Energy
@@ -21,6 +22,7 @@ from exporter.client.windows import About, Clocks, Window, current_window
 
 __all__ = [
     "About",
+    "Access",
     "Clocks",
     "Energy",
     "EnergyClient",

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Unpack
 
+from exporter.client.access import Access, from_environment
 from exporter.client.decorator import Measure
 from exporter.client.link import SERVER_VARIABLE, URL_VARIABLE, Link, address_of, url_from_environment
 from exporter.client.sender import Sender
@@ -37,6 +38,7 @@ class EnergyClient:
         url: str | None = None,
         server: str | None = None,
         *,
+        access: Access | None = None,
         headers: Mapping[str, str] | None = None,
         tls: "SSLContext | None" = None,
         timeout: float = TIMEOUT_SECONDS,
@@ -49,20 +51,22 @@ class EnergyClient:
             url: where the exporter is; None: what ENERGY_EXPORTER_URL says, else http://127.0.0.1:9460. Empty, here or
                 there: windows are told to nobody.
             server: None: what ENERGY_EXPORTER_SERVER says, if it does.
-            headers: sent along, such as `Authorization`.
-            tls: for https: what to trust and what to show; None: what Python trusts.
+            access: how to be let in; None: what ENERGY_EXPORTER_USER and its like say, see `Access`.
+            headers: sent along besides; those of the same name go before what `access` says.
+            tls: for https, in place of the certificates that `access` names.
             timeout: seconds that one post may take.
             most_waiting: notes that wait at most while the exporter is away; beyond it the oldest are lost.
             clocks: what time it is; None: this machine's.
 
         Raises:
-            ValueError: `url` is no http or https URL.
+            ValueError: `url` is no http or https URL, or a file that `access` names is not what it should be.
         """
         url = url_from_environment() if url is None else url
-        self._address = address_of(url, headers or {}) if url else None
+        access = from_environment() if access is None else access
+        self._address = address_of(url, {**access.headers(), **(headers or {})}) if url else None
         self.server = server if server is not None else os.environ.get(SERVER_VARIABLE) or None
         self.clocks = clocks or Clocks()
-        self._tls = tls
+        self._tls = access.tls() if tls is None and self._address is not None and self._address.secure else tls
         self._timeout = timeout
         self._most_waiting = most_waiting
         self._said: set[str] = set()

@@ -210,9 +210,8 @@ def _not_yet(piece: "Piece") -> _Unknown:
 
 def _trouble(answer: Answer) -> _Unknown:
     if answer.status == UNREACHABLE:
-        return _Unknown(f"the exporter does not answer: {answer.text}", final=False, away=True)
-    said = answer.text.strip().partition("\n")[0][:200]
-    return _Unknown(f"the exporter answered {answer.status}: {said}", final=answer.status not in _AWAY_STATUSES)
+        return _Unknown(f"the exporter does not answer: {answer.words}", final=False, away=True)
+    return _Unknown(f"the exporter {answer.words}", final=answer.status not in _AWAY_STATUSES)
 
 
 def _json(answer: Answer) -> Mapping[str, Any]:

@@ -3,7 +3,8 @@
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import quote, unquote, urlsplit
+
+from exporter.client.access import advice_for_error, advice_for_status, basic
 
 if TYPE_CHECKING:  # a program whose exporter is asked in plain HTTP need not load it
     from http.client import HTTPConnection, HTTPResponse
@@ -17,6 +18,7 @@ REQUESTS = "/api/v1/requests"
 UNREACHABLE = 0
 """The status of an answer that never came."""
 _MOST_BYTES = 8 << 20
+_LONGEST_WORDS = 400
 
 
 class Answer(NamedTuple):
@@ -26,6 +28,12 @@ class Answer(NamedTuple):
     text: str
     content_type: str = ""
     retry_after_seconds: float = 0.0
+
+    @property
+    def words(self) -> str:
+        """Why it is no good one, in one line; with what to do, where that is known."""
+        said = self.text.strip().partition("\n")[0][:_LONGEST_WORDS]
+        return said if self.status == UNREACHABLE else f"answered {self.status}: {said}{advice_for_status(self.status)}"
 
 
 class Address(NamedTuple):
@@ -54,24 +62,22 @@ def address_of(url: str, headers: Mapping[str, str]) -> Address:
     Raises:
         ValueError: it is no http or https URL.
     """
+    from urllib.parse import unquote, urlsplit  # noqa: PLC0415 - a program that opens no window need not load it
+
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"the exporter's URL must be like {DEFAULT_URL}, with http or https and a host")
     secure = parts.scheme == "https"
     known = dict(headers)
     if parts.username is not None:
-        known.setdefault("Authorization", _basic(unquote(parts.username), unquote(parts.password or "")))
+        known.setdefault("Authorization", basic(unquote(parts.username), unquote(parts.password or "")))
     return Address(parts.hostname, parts.port or (443 if secure else 80), secure, parts.path.rstrip("/"), known)
-
-
-def _basic(name: str, password: str) -> str:
-    from base64 import b64encode  # noqa: PLC0415 - few have passwords
-
-    return f"Basic {b64encode(f'{name}:{password}'.encode()).decode()}"
 
 
 def receipt_path(id_: str) -> str:
     """Where the receipt of this id is."""
+    from urllib.parse import quote  # noqa: PLC0415 - as above
+
     return f"{REQUESTS}/{quote(id_, safe='')}"
 
 
@@ -107,7 +113,8 @@ class Link:
         except (OSError, HTTPException) as error:
             self.close()
             if not kept or isinstance(error, TimeoutError):
-                return Answer(UNREACHABLE, f"{type(error).__name__}: {error}")
+                advice = advice_for_error(error, secure=self._address.secure)
+                return Answer(UNREACHABLE, f"{type(error).__name__}: {error}{advice}")
         return self._ask(method, path, body, headers)  # what was kept open may have been closed at the other end
 
     def _once(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:

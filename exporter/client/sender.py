@@ -283,5 +283,4 @@ def _refused(answer: Answer) -> dict[int, str] | None:
 
 
 def _words(answer: Answer) -> str:
-    text = answer.text.strip().partition("\n")[0][:200]
-    return text if answer.status == UNREACHABLE else f"it answered {answer.status}: {text}"
+    return answer.words if answer.status == UNREACHABLE else f"it {answer.words}"

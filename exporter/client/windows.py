@@ -11,7 +11,6 @@ while another one of the same task or thread is open. Windows of different threa
 tasks that were not started inside one, and those that are begun and ended by hand.
 """
 
-import operator
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -271,8 +270,10 @@ class Window:
         Raises:
             TypeError: one of them is no whole number.
         """
+        from operator import index  # noqa: PLC0415 - few say how many tokens there were
+
         says: dict[str, object] = {
-            name: operator.index(value)
+            name: index(value)
             for name, value in (
                 ("prompt_tokens", self.prompt_tokens),
                 ("cached_tokens", self.cached_tokens),

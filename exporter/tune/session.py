@@ -12,7 +12,7 @@ from typing import TextIO
 from exporter.domain.errors import KnobError, TuneError
 from exporter.tune import choosing, guard, lock, nvml, rendering, telling
 from exporter.tune import load as loads
-from exporter.tune.books import Access, reading
+from exporter.tune.books import DEFAULT_EXPORTER, metrics_of, reading
 from exporter.tune.choosing import Choice
 from exporter.tune.ensemble import Ensemble
 from exporter.tune.knob import Knob, KnobName
@@ -25,6 +25,7 @@ from exporter.tune.telling import Outcome
 from exporter.tune.trial import Trial
 from exporter.tune.trials import Bench, Pace, RealTime
 from exporter.tune.verdict import Verdict, judge
+from exporter.web import OPEN, Access
 
 DEFAULT_SLOWDOWN = 1.1
 
@@ -34,6 +35,7 @@ class Options:
     """What the user wants.
 
     Attributes:
+        exporter: whose books are read. access: how to be let in there.
         servers: whose requests count; empty: those on the GPUs. gpus: which; empty: those of the servers.
         load: put on for the trials; None: there is traffic.
         apply: change anything. keep: what is recommended stays.
@@ -41,7 +43,8 @@ class Options:
     """
 
     knob: KnobName = "clocks"
-    access: Access = field(default_factory=Access)
+    exporter: str = DEFAULT_EXPORTER
+    access: Access = OPEN
     servers: Sequence[str] = ()
     gpus: Sequence[str] = ()
     objective: Objective = field(default_factory=lambda: slowdown(DEFAULT_SLOWDOWN))
@@ -83,7 +86,7 @@ def run(options: Options, out: TextIO, progress: Progress | None = None) -> int:
     """
     shown = progress or Progress()
     _expect_nvidia()
-    page = asyncio.run(_first_page(options.access))
+    page = asyncio.run(_first_page(options.exporter, options.access))
     choice = choosing.choose(page, options.servers, [nvml.find_board(gpu)[1] for gpu in options.gpus])
     if not options.allow_estimated:
         choosing.expect_measured(page, choice.subject, frozenset())
@@ -125,8 +128,8 @@ def _expect_nvidia() -> None:
         raise TuneError(f"only NVIDIA GPUs can be tuned, on the machine that has them: {error}") from error
 
 
-async def _first_page(access: Access) -> Page:
-    async with reading(access) as books:
+async def _first_page(exporter: str, access: Access) -> Page:
+    async with reading(exporter, access) as books:
         return await books.read()
 
 
@@ -173,7 +176,7 @@ class _Tuning:
             settings=search.settings,
             objective=options.objective,
             servers=sorted(self.choice.subject.servers),
-            exporter=options.access.metrics_url,
+            exporter=metrics_of(options.exporter, options.access)[0],
             load="what there is" if options.load is None else str(options.load),
             permission=permission,
             most_trials=options.most_trials,
@@ -189,7 +192,7 @@ class _Tuning:
     async def _measure(self, search: Search, plan: Plan, turn: Callable[[int], None]) -> Outcome:
         options = self.options
         async with AsyncExitStack() as stack:
-            books = await stack.enter_async_context(reading(options.access))
+            books = await stack.enter_async_context(reading(options.exporter, options.access))
             load = await stack.enter_async_context(loads.loading(options.load)) if options.load else None
             bench = Bench(books, RealTime(), self.choice.subject, options.objective, options.pace, self.progress.say)
             trials = await run_trials(bench, search, turn, self._hooks(bench, search, load))

@@ -143,7 +143,7 @@ def test_one_that_never_settles_is_waited_for_no_longer_than_said(client: Energy
     ("answer", "why"),
     [
         ((404, "`web.api` is `off`\n"), "the exporter answered 404: `web.api` is `off`"),
-        ((401, "no"), "the exporter answered 401: no"),
+        ((410, "no"), "the exporter answered 410: no"),
         ((200, {"hello": 1}), "what was answered is no receipt: is there another program at this address?"),
         ((200, receipt("x", None)), "nothing meters this server and it has no calibration"),
     ],

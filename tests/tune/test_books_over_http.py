@@ -12,10 +12,11 @@ from aiohttp import web
 from exporter.completions.client import CompletionError, Target
 from exporter.domain.errors import TuneError, UsageError
 from exporter.metrics.exposition import render
-from exporter.tune.books import Access, UnreachableError, reading
+from exporter.tune.books import UnreachableError, metrics_of, reading
 from exporter.tune.ensemble import Ensemble
 from exporter.tune.knob import KnobRange
 from exporter.tune.load import Load, Plan, loading, prompt
+from exporter.web import OPEN, Access, trusting
 from tests.calibrate.api_server import Behaviour, serving
 from tests.metrics.examples import published
 
@@ -44,17 +45,17 @@ async def exporter(text: str = GOOD, status: int = 200, auth: str | None = None)
 async def test_a_page_is_read_by_the_exporters_address_or_its_metrics() -> None:
     async with exporter() as url:
         for address in (url, f"{url}/", f"{url}/metrics"):
-            async with reading(Access(address)) as books:
+            async with reading(address) as books:
                 assert (await books.read()).started == published().health.start
 
 
 async def test_a_password_is_sent_and_its_lack_is_explained() -> None:
     header = "Basic " + base64.b64encode(b"me:secret").decode()
     async with exporter(auth=header) as url:
-        async with reading(Access(url, "me", "secret")) as books:
+        async with reading(url, Access(user="me", password="secret")) as books:  # noqa: S106 - a test's
             assert (await books.read()).servers
-        async with reading(Access(url)) as books:
-            with pytest.raises(TuneError, match="--user NAME and --password-env"):
+        async with reading(url) as books:
+            with pytest.raises(TuneError, match="--user and --password-file"):
                 await books.read()
 
 
@@ -68,23 +69,22 @@ async def test_a_password_is_sent_and_its_lack_is_explained() -> None:
     ],
 )
 async def test_what_is_no_page_of_ours_is_refused(text: str, status: int, error: type[TuneError], says: str) -> None:
-    async with exporter(text, status) as url, reading(Access(url)) as books:
+    async with exporter(text, status) as url, reading(url) as books:
         with pytest.raises(error, match=says):
             await books.read()
 
 
 async def test_where_nobody_answers_it_says_where_to_look() -> None:
-    async with reading(Access("http://127.0.0.1:9")) as books:
+    async with reading("http://127.0.0.1:9") as books:
         with pytest.raises(UnreachableError, match="no exporter answers at"):
             await books.read()
 
 
-def test_what_cannot_be_an_access_is_wrong_usage(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--exporter localhost"):
-        _ = Access("localhost").metrics_url
+def test_what_cannot_be_an_exporter_is_wrong_usage(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="localhost: no URL"):
+        metrics_of("localhost", OPEN)
     with pytest.raises(UsageError, match="no certificates can be read"):
-        Access("https://localhost", ca_file=tmp_path / "none.pem").context()
-    assert "secret" not in repr(Access("http://localhost", "me", "secret"))
+        trusting(Access(ca_file=tmp_path / "none.pem"))
 
 
 # ---- the load ----

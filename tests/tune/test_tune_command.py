@@ -144,12 +144,12 @@ def test_without_a_gpu_or_an_exporter_it_says_so_in_a_line(fake_library: Path, t
         (("--load", "http://127.0.0.1:9"), "--model NAME"),
         (("--load", "http://127.0.0.1:9", "--model", "m", "--output-tokens", "0"), "--output-tokens 0: at least 1"),
         (("--concurrency", "4"), "--concurrency: of no use without --load"),
-        (("--user", "me"), "--user and --password-env: neither"),
+        (("--user", "me"), "--user and --password-file: neither"),
         (("--insecure", "--ca-file", "ca.pem"), "--insecure and --ca-file: one of them"),
         (("--restore", "--apply"), "--restore and --apply: one of them"),
         (("--load", "nowhere", "--model", "m"), "--load: not the URL of a server"),
-        (("--exporter", "nowhere"), "--exporter nowhere: say http://HOST:PORT"),
-        (("--user", "me", "--password-env", "NO_SUCH_VARIABLE"), "there is no such environment variable"),
+        (("--exporter", "nowhere"), "nowhere: no URL; it begins with http:// or https://"),
+        (("--user", "me", "--password-file", "no-such-file"), "no-such-file cannot be read"),
     ],
 )
 def test_wrong_usage_is_refused_with_what_to_say(
