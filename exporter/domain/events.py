@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from exporter.domain.units import Instant
+from exporter.domain.value import value
 
 Outcome = Literal["ok", "error", "aborted"]
 Closing = Literal["finish", "abort", "release", "timeout", "reuse", "restart"]
@@ -15,7 +16,7 @@ Closing = Literal["finish", "abort", "release", "timeout", "reuse", "restart"]
 again, or its server starting anew."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Started:
     """A request began to occupy the server: execution where the source can tell, else arrival.
 
@@ -33,7 +34,7 @@ class Started:
     trace_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class FirstToken:
     """A started request gave its first output token: prefill ended, decode began."""
 
@@ -42,7 +43,7 @@ class FirstToken:
     uncertainty: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Ended:
     """A started request ended.
 
@@ -63,7 +64,7 @@ class Ended:
     output_tokens: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Completed:
     """A whole request in one piece of news, from a source that speaks only at the end.
 
@@ -130,7 +131,7 @@ class ServerRestarted:
 RequestEvent = Started | FirstToken | Ended | Completed | Counted | ServerRestarted
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Used:
     """The line was understood and said this about requests."""
 

@@ -10,6 +10,7 @@ from exporter.domain.events import Closing, Outcome
 from exporter.domain.readings import Device, Method
 from exporter.domain.settings import BudgetSettings, ProxyName
 from exporter.domain.units import Instant, Joules, Watts
+from exporter.domain.value import value
 
 Share = Literal["requests", "idle", "unattributed"]
 Phase = Literal["prefill", "decode"]
@@ -189,7 +190,7 @@ class ServerView:
     devices: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SettledRequest:
     """A request whose energy is booked.
 

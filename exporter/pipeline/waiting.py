@@ -5,17 +5,18 @@ what is asked of them stands in columns: a whole pass over their objects was a f
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import compress
 from math import inf
 
 import numpy as np
 
 from exporter.domain.events import Completed
+from exporter.domain.value import value
 from exporter.ledger.claims import Floats, Life
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Finished:
     """A request whose life is known and waits for the watermark.
 
