@@ -111,7 +111,7 @@ def _layers(values: Floats) -> Iterator[Layer]:
         yield None
         return
     number = (np.frexp(most)[1] - np.frexp(values)[1]) // _SPAN_BITS
-    for one in np.unique(number[values > 0.0]):
+    for one in sorted(set(number[values > 0.0].tolist())):
         yield (number == one) & (values > 0.0)
 
 

@@ -36,6 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exporter.regression.known import LEAST_SCALE, Known
+from exporter.regression.median import median
 from exporter.regression.nonnegative import NonNegativeFit
 from exporter.regression.sound import check_fit, moments, numbers
 
@@ -279,13 +280,12 @@ def _levers(fit: NonNegativeFit, rows: Floats) -> Floats:
 
 def _median_usual(fit: NonNegativeFit, rows: Floats, y: Floats, chosen: NDArray[np.bool_]) -> float:
     """What most of the chosen rows miss by, as a standard deviation."""
-    return max(1.4826 * float(np.median(_misses(fit, fit.solution, rows, y)[chosen])), _LEAST_USUAL)
+    return max(1.4826 * median(_misses(fit, fit.solution, rows, y)[chosen]), _LEAST_USUAL)
 
 
 def _short_levers(rows: Floats) -> Floats:
     """Beliefs to begin with: nothing is known yet but which rows would decide the fit alone."""
-    there = np.where(rows == 0.0, np.nan, np.abs(rows))
-    typical = np.array([np.nanmedian(column) if np.isfinite(column).any() else 1.0 for column in there.T])
+    typical = np.array([median(np.abs(column[column != 0.0])) if column.any() else 1.0 for column in rows.T])
     levers = np.max(np.abs(rows) / typical, axis=1)
     beliefs: Floats = 1.0 / np.maximum(levers / _GATE, 1.0) ** 4
     return beliefs

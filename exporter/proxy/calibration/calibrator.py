@@ -140,7 +140,7 @@ class Calibrator:
     def _add(self, proxy: ProxyName, company: Company, doublings: Floats, rows: Floats, chosen: Any) -> None:
         known = chosen & np.isfinite(rows).all(axis=1)
         levels = np.clip(np.floor(doublings), 0, LEVELS - 1)
-        for level in np.unique(levels[known]).astype(int).tolist():
+        for level in sorted(set(levels[known].astype(int).tolist())):
             here = known & (levels == level)
             held = self._moments.setdefault((proxy, company), {})
             held.setdefault(level, _Moments(rows.shape[1] - 1)).add(doublings[here], rows[here])

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exporter.proxy.proxy import Floats
+from exporter.regression.median import median
 
 LEVELS = 9
 """1, 2, 3-4, ..., 65-128, and more."""
@@ -114,7 +115,7 @@ class LatencyProfile:
         first = known & _positive(time_to_first_token_seconds) & np.isfinite(prompt_tokens) & (prompt_tokens >= 0.0)
         self.left_out += int(np.count_nonzero(~(token | first)))
         level = level_of(concurrency)
-        for one in np.unique(level[token | first]).tolist():
+        for one in sorted(set(level[token | first].tolist())):
             at = level == one
             self._tokens[one].add(seconds_per_output_token[token & at])
             self._lines[one].add(prompt_tokens[first & at], time_to_first_token_seconds[first & at])
@@ -303,7 +304,7 @@ class _Line:
         """1 for what is within the spread, less the farther it is from there."""
         if len(errors) < _LEAST_WEIGHED:
             return np.ones_like(errors)
-        scale = max(1.48 * float(np.median(np.abs(errors))), _FLOOR)
+        scale = max(1.48 * median(np.abs(errors)), _FLOOR)
         return 1.0 / np.maximum(np.abs(errors) / (_HUBER * scale), 1.0)
 
     def _forget(self) -> None:
