@@ -83,28 +83,18 @@ class NonNegativeFit:
     def _candidates(self) -> Iterator[Floats]:
         """What can be the solution: that of all terms if it is feasible, since none is better; else of every subset."""
         size = len(self._terms)
-        whole = self._among(tuple(range(size)))
+        scale = np.sqrt(np.maximum(np.diag(self._xx), 1e-300))
+        xx, xy = self._xx / np.outer(scale, scale), self._xy / scale
+        whole = _among(xx, xy, list(range(size)))
         if whole is not None:
-            yield whole
+            yield whole / scale
             return
         yield np.zeros(size)
         for count in range(1, size):
             for chosen in combinations(range(size), count):
-                part = self._among(chosen)
+                part = _among(xx, xy, list(chosen))
                 if part is not None:
-                    yield part
-
-    def _among(self, chosen: tuple[int, ...]) -> Floats | None:
-        """Least squares over these terms, scaled to be comparable; None where one comes out negative."""
-        scale = np.sqrt(np.maximum(np.diag(self._xx), 1e-300))
-        part = np.ix_(chosen, chosen)
-        xx, xy = (self._xx / np.outer(scale, scale))[part], (self._xy / scale)[list(chosen)]
-        values, *_ = np.linalg.lstsq(xx, xy, rcond=1e-9)
-        if (values < 0.0).any():
-            return None
-        full = np.zeros(len(self._terms))
-        full[list(chosen)] = values
-        return full / scale
+                    yield part / scale
 
     def snapshot(self) -> dict[str, Any]:
         """What must survive a restart, as JSON values."""
@@ -124,3 +114,13 @@ class NonNegativeFit:
         self._yy, self._y, self._weight = snapshot["sums"]
         self.windows = snapshot["windows"]
         self._solution = None
+
+
+def _among(xx: Floats, xy: Floats, chosen: list[int]) -> Floats | None:
+    """Least squares over these terms, scaled to be comparable; None where one comes out negative."""
+    values, *_ = np.linalg.lstsq(xx[np.ix_(chosen, chosen)], xy[chosen], rcond=1e-9)
+    if (values < 0.0).any():
+        return None
+    full = np.zeros(len(xy))
+    full[chosen] = values
+    return full
