@@ -157,6 +157,8 @@ def test_what_must_be_let_out_is_let_out_and_nothing_else() -> None:
     assert policy(CONFIG)["policyTypes"] == ["Ingress", "Egress"]
     asking = {"servers": [CONFIG["servers"][0] | {"metrics_url": "http://vllm:8000/metrics"}]}
     assert policy(asking)["policyTypes"] == ["Ingress"]
+    dcgm = {"power": {"source": "dcgm", "dcgm": {"url": "http://nvidia-dcgm-exporter.gpu-operator:9400/metrics"}}}
+    assert policy(CONFIG | dcgm)["policyTypes"] == ["Ingress"]
 
 
 def test_sidecars_have_no_readiness_probe_since_it_would_decide_for_their_server() -> None:

@@ -66,7 +66,7 @@
 {{- end -}}
 
 {{- define "llm-energy-exporter.asksOthers" -}}
-{{- $asks := false -}}
+{{- $asks := not (empty ((.Values.config.power).dcgm).url) -}}
 {{- range .Values.config.servers -}}{{- if .metrics_url -}}{{- $asks = true -}}{{- end -}}{{- end -}}
 {{- range include "llm-energy-exporter.requests" . | fromYamlArray -}}
 {{- if or .kubernetes (eq .source "proxy") -}}{{- $asks = true -}}{{- end -}}
