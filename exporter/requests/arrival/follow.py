@@ -31,11 +31,18 @@ from exporter.domain.units import Instant
 from exporter.requests.arrival import Bounds, Tally
 from exporter.requests.arrival.envelope import EnvelopeKind
 from exporter.requests.arrival.logfile import NEVER, LogFile, line_start
-from exporter.requests.arrival.marks import Identity, Mark, identity_of
-from exporter.requests.arrival.naming import advice_on, look_up, names_of, open_to_read, refusal_of, sibling_of
+from exporter.requests.arrival.marks import Identity, Mark, Marks, identity_of
+from exporter.requests.arrival.naming import (
+    advice_on,
+    generations_since,
+    look_up,
+    names_of,
+    open_to_read,
+    refusal_of,
+    sibling_of,
+)
 
 _RESCAN_SECONDS = 1.0
-_MARKS = 256
 
 
 class Follower:
@@ -63,7 +70,7 @@ class Follower:
         self._envelope = envelope
         self._bounds = bounds or Bounds()
         self._files: dict[Identity, LogFile] = {}
-        self._marks: list[Mark] = []
+        self._marks = Marks()
         self._known_patterns: set[str] = set()
         self._resuming = False
         self._problems: dict[str, str] = {}
@@ -72,7 +79,7 @@ class Follower:
         self._wall_offset: float | None = None
         self._names_are_certain = False
         self._turn = 0
-        self._bytes = self._rotations = self._forgotten = 0
+        self._bytes = self._rotations = 0
         self.caught_up = False
         self.caught_up_at: Instant | None = None
 
@@ -97,7 +104,7 @@ class Follower:
             lag_bytes=sum(file.lag for file in self._files.values()),
             problems=dict(self._problems),
             dropped=dict(self._dropped),
-            forgotten=self._forgotten,
+            forgotten=self._marks.forgotten,
         )
 
     def snapshot(self) -> Mapping[str, Any]:
@@ -113,8 +120,7 @@ class Follower:
         except (KeyError, TypeError):
             return
         self._known_patterns = known & set(self._patterns)
-        self._marks = [mark for mark in marks if mark.pattern in self._known_patterns]
-        self._forgotten += len(marks) - len(self._marks)
+        self._marks.restore(marks, self._known_patterns)
         self._resuming = True
 
     def close(self) -> None:
@@ -148,7 +154,8 @@ class Follower:
         if not file.notice(stat):
             return
         self._rotations += 1
-        copy = self._reopen_copy(file.mark(), now)
+        found = file.mark().in_a_copy()
+        copy = self._open_nameless(*found, now) if found is not None else None
         if copy is not None:
             copy.replaced, copy.end_seen, copy.predecessor = True, file.end_seen, file.predecessor
             file.predecessor, file.decoder = copy, copy.decoder
@@ -162,7 +169,8 @@ class Follower:
         for pattern in self._patterns:
             self._resolve(pattern)
         if self._resuming:
-            self._forget_missing()
+            self._marks.forget(self._is_lost)
+            self._resuming = False
         for pattern in {*self._patterns} - {file.pattern for file in self._files.values()} - {*self._problems}:
             self._problems[pattern] = "no such file yet: it is followed as soon as it is there"
         names = {file.path for file in self._files.values()}
@@ -189,7 +197,7 @@ class Follower:
             if os.path.lexists(path) or not isinstance(error, FileNotFoundError):
                 self._problems[path] = advice_on(error)
             if stat is not None and self._begins_at_end(pattern):
-                self._keep(Mark.of_unread(path, pattern, stat))
+                self._marks.keep(Mark.of_unread(path, pattern, stat))
 
     def _open(self, path: str, pattern: str, stat: os.stat_result) -> None:
         refusal = refusal_of(stat, path)
@@ -253,34 +261,44 @@ class Follower:
     # Files known from before: a restart, or a time when they could not be read.
 
     def _recall(self, fd: int, stat: os.stat_result) -> Mark | None:
-        for mark in self._marks:
-            if mark.fits(fd, stat):
-                self._marks.remove(mark)
-                start = mark.offset if mark.head_bytes else line_start(fd, mark.offset, self._bounds.line_bytes)
-                return replace(mark, offset=start, rejoin=min(start, mark.rejoin))
-        return None
-
-    def _keep(self, mark: Mark) -> None:
-        self._marks = [known for known in self._marks if known.inode != mark.inode or known.path != mark.path]
-        self._marks = [*self._marks, mark][-_MARKS:]
+        mark = self._marks.take(fd, stat)
+        if mark is None:
+            return None
+        start = mark.offset if mark.head_bytes else line_start(fd, mark.offset, self._bounds.line_bytes)
+        return replace(mark, offset=start, rejoin=min(start, mark.rejoin))
 
     def _find_rotated(self, now: Instant) -> None:
-        for mark in list(self._marks):
-            here = look_up(mark.path)
-            if here is None or here.st_ino != mark.inode:
-                path = sibling_of(mark.path, mark.inode)
-                if path is not None:
-                    self._reopen(mark, path, now)
-            elif _is_truncated(mark) and self._reopen_copy(mark, now) is not None:
-                self._marks.remove(mark)
+        """Go on in files that lost their name or their content while we were away, and in those that came and went."""
+        found = [(mark, self._follow_up(mark, now)) for mark in self._marks]
+        for mark, path in found:
+            if path is not None:
+                self._open_generations(mark, path, now)
 
-    def _reopen_copy(self, mark: Mark, now: Instant) -> LogFile | None:
-        """Go on in the copy of a file that was copied and truncated: there is what we had not read yet."""
-        found = mark.in_a_copy()
-        if found is None or found[0].identity in self._files:
+    def _follow_up(self, mark: Mark, now: Instant) -> str | None:
+        """Reopen the file under the name that it has now, or its copy if it was truncated; returns that name."""
+        here = look_up(mark.path)
+        if here is None or here.st_ino != mark.inode:
+            path = sibling_of(mark.path, mark.inode)
+            return path if path is not None and self._reopen(mark, path, now) is not None else None
+        copy = mark.in_a_copy() if mark.was_truncated() else None
+        if copy is None or self._open_nameless(*copy, now) is None:
             return None
-        self._keep(found[0])
-        return self._reopen(*found, now)
+        self._marks.drop(mark)
+        return copy[1]
+
+    def _open_generations(self, mark: Mark, earlier: str, now: Instant) -> None:
+        """Files that came and went under the same name while we were away: each succeeds the one before."""
+        known = {mark.inode for mark in self._marks}
+        for path, stat in generations_since(mark.path, earlier):
+            if stat.st_ino not in known:
+                self._open_nameless(mark.at_the_beginning_of(stat), path, now)
+
+    def _open_nameless(self, mark: Mark, path: str, now: Instant) -> LogFile | None:
+        """Read from here on in a file that was followed under another name, or would have been."""
+        if mark.identity in self._files:
+            return None
+        self._marks.keep(mark)
+        return self._reopen(mark, path, now)
 
     def _reopen(self, mark: Mark, path: str, now: Instant) -> LogFile | None:
         """Go on in a file that no longer has the name under which it was followed."""
@@ -297,16 +315,10 @@ class Follower:
         file.nameless_since = now
         return file
 
-    def _forget_missing(self) -> None:
+    def _is_lost(self, mark: Mark) -> bool:
         """A mark is kept only while what it stands for may come back: unreadable now, or its directory not there."""
-        kept = [mark for mark in self._marks if self._may_come_back(mark)]
-        self._forgotten += len(self._marks) - len(kept)
-        self._marks = kept
-        self._resuming = False
-
-    def _may_come_back(self, mark: Mark) -> bool:
         unreadable = mark.path in self._problems or mark.pattern in self._problems
-        return unreadable or not os.path.isdir(Path(mark.path).parent)  # noqa: PTH112 - a Path would raise
+        return not unreadable and os.path.isdir(Path(mark.path).parent)  # noqa: PTH112 - a Path would raise
 
     # What is in them.
 
@@ -360,13 +372,13 @@ class Follower:
             lines += self._lines(file, file.tail(), now, wall_offset)
             file.rejoined()
             if not file.deleted:
-                self._keep(file.mark())
+                self._marks.keep(file.mark())
             self._drop(file)
         return lines
 
     def _lose(self, file: LogFile, error: OSError) -> None:
         self._problems[file.path] = advice_on(error)
-        self._keep(file.mark())
+        self._marks.keep(file.mark())
         self._drop(file)
 
     def _drop(self, file: LogFile) -> None:
@@ -386,10 +398,3 @@ class Follower:
         if self.caught_up:
             # A file that a pattern matches since the last scan is not known yet.
             self.caught_up_at = now if self._names_are_certain else self._scanned_at
-
-
-def _is_truncated(mark: Mark) -> bool:
-    try:
-        return not mark.is_of(mark.path)
-    except OSError:
-        return False

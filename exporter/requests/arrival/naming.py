@@ -49,18 +49,38 @@ def copies_of(path: str, size: int) -> list[tuple[str, os.stat_result]]:
 
     For example `server.log.1`, `server.log-20260102` or `server-1.log`; one compressed at once is beyond us.
     """
-    name = Path(path).name
-    stem = name.partition(".")[0] or name
-    try:
-        with os.scandir(Path(os.path.realpath(path)).parent) as entries:
-            named = [entry.path for entry in entries if entry.name.startswith(stem) and _may_be_a_copy(entry)]
-    except OSError:
-        return []
-    found = [(path, stat) for path in named if (stat := look_up(path)) is not None and stat.st_size >= size]
+    real = Path(os.path.realpath(path))
+    stem = real.name.partition(".")[0] or real.name
+    found = [one for one in _files_beside(real, stem) if one[1].st_size >= size]
     return sorted(found, key=lambda one: one[1].st_ctime_ns, reverse=True)
 
 
-def _may_be_a_copy(entry: os.DirEntry[str]) -> bool:
+def generations_since(path: str, earlier: str) -> list[tuple[str, os.stat_result]]:
+    """Files that had the name `path` after the one now called `earlier` and lost it since, the oldest first."""
+    real, since = Path(os.path.realpath(path)), look_up(earlier)
+    if since is None:
+        return []
+    found = [one for one in _files_beside(real, real.name) if _is_numbered(one[0].removeprefix(str(real)))]
+    later = [one for one in found if one[1].st_mtime_ns > since.st_mtime_ns]
+    return sorted(later, key=lambda one: one[1].st_mtime_ns)
+
+
+def _is_numbered(suffix: str) -> bool:
+    """`.1`, `-20260102`, `.2026-01-02_13`; but not `.bak`, which anybody may have made of anything."""
+    return suffix[:1] in (".", "-", "_") and any(map(str.isdecimal, suffix))
+
+
+def _files_beside(real: Path, prefix: str) -> list[tuple[str, os.stat_result]]:
+    """Regular files whose names begin so, compressed ones aside."""
+    try:
+        with os.scandir(real.parent) as entries:
+            named = [entry.path for entry in entries if entry.name.startswith(prefix) and _is_readable(entry)]
+    except OSError:
+        return []
+    return [(name, stat) for name in named if (stat := look_up(name)) is not None]
+
+
+def _is_readable(entry: os.DirEntry[str]) -> bool:
     return not entry.name.endswith(_COMPRESSED) and entry.is_file(follow_symlinks=False)
 
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from exporter.requests.arrival import Bounds
-from tests.requests.arrival.arriving import Follow, write
+from tests.requests.arrival.arriving import Follow, set_modified, write
 
 
 class FollowedLog(RuleBasedStateMachine):
@@ -101,6 +101,24 @@ class FollowedLog(RuleBasedStateMachine):
         os.truncate(self.log, 0)
         if restart:
             self.follow.restart()
+
+    @precondition(lambda self: not self.half)
+    @rule(times=st.integers(1, 3), copying=st.booleans())
+    def rotate_while_we_are_down(self, times: int, copying: bool) -> None:  # noqa: FBT001 - hypothesis draws it
+        self.write_many_lines(1)
+        self.poll()
+        for _ in range(times):
+            self.write_many_lines(3)
+            self.rotations += 1
+            aside = self.log.with_name(f"server.log.{self.rotations}")
+            if copying:
+                shutil.copyfile(self.log, aside)
+                os.truncate(self.log, 0)
+            else:
+                self.log.rename(aside)
+                self.log.touch()
+            set_modified(aside, float(self.rotations))
+        self.follow.restart()
 
     def catch_up(self) -> None:
         self.read += self.follow.all_texts()

@@ -11,7 +11,7 @@ import pytest
 from exporter.domain.units import Instant
 from exporter.requests.arrival import Bounds
 from exporter.requests.arrival.follow import Follower
-from tests.requests.arrival.arriving import Follow, write
+from tests.requests.arrival.arriving import Follow, set_modified, write
 
 
 @pytest.fixture
@@ -98,6 +98,42 @@ def test_what_was_copied_and_truncated_meanwhile_is_read_on_in_the_copy(log: Pat
     follow.restart()
     assert follow.texts() == ["3", "4 is as long as all that"]
     assert follow.follower.tally.forgotten == 0
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_files_that_came_and_went_meanwhile_are_read_in_their_order(log: Path, copied: bool) -> None:  # noqa: FBT001
+    follow = Follow(log, start_at="beginning")
+    write(log, "1\n")
+    assert follow.texts() == ["1"]
+    for number in range(2, 5):
+        write(log, f"{number}\n")
+        aside = log.with_name(f"server.log.{7 - number}")
+        if copied:
+            shutil.copyfile(log, aside)
+            os.truncate(log, 0)
+        else:
+            log.rename(aside)
+        set_modified(aside, 1000.0 + number)
+    write(log.with_name("server.log.bak"), "a backup\n")
+    write(log, "5\n")
+    follow.restart()
+    assert follow.texts() == ["2", "3", "4", "5"]
+    assert follow.follower.tally.forgotten == 0
+    follow.restart()
+    assert follow.all_texts(after=10.0) == []
+
+
+def test_older_files_are_not_read_after_a_restart(log: Path) -> None:
+    follow = Follow(log)
+    write(log.with_name("server.log.2"), "old\n")
+    set_modified(log.with_name("server.log.2"), 1000.0)
+    follow.texts()
+    write(log, "1\n")
+    follow.texts(after=1.0)
+    log.rename(log.with_name("server.log.1"))
+    write(log, "2\n")
+    follow.restart()
+    assert follow.texts() == ["2"]
 
 
 def test_a_file_that_came_while_we_were_down_is_read_from_its_beginning(tmp_path: Path) -> None:
