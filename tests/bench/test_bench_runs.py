@@ -1,11 +1,12 @@
 """The benchmarks' parts that need no process of their own still run. No figure is judged: machines differ."""
 
 from exporter.domain.settings import Settings
-from tests.bench import blind_spots, failures, gateway, proxies, schooling
+from tests.bench import blind_spots, collecting, failures, gateway, proxies, schooling
 from tests.bench.checkpoints import checkpoints
 from tests.bench.cost import QUICK, Row, books_row, checkpoint_rows, table, throughput_rows
 from tests.bench.throughput import put_through
 from tests.bench.traffic import LOGS, OPTIONS, invented_run
+from tests.simulation.scenarios import Scenario, batch_run
 
 
 def test_every_request_of_every_log_reaches_a_histogram() -> None:
@@ -73,3 +74,8 @@ def test_the_gateways_table_has_a_row_a_way() -> None:
     lines = list(gateway.table(gateway.rows(ways, gateway.QUICK), gateway.QUICK.crowds))
     assert [line.split(" | ")[0] for line in lines] == ["| way", "|---|---|---|---|---|---|", "| direct", "| gateway"]
     assert len({line.count("|") for line in lines}) == 1
+
+
+def test_power_that_is_collected_seldom_is_metered_whole() -> None:
+    run = batch_run(Scenario(), 0, mean_batch=2.0, seconds=60.0)
+    assert abs(collecting.score(run, 10.0).metered) < 0.1
