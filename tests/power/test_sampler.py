@@ -193,3 +193,32 @@ class TestSampler:
         assert source.was_read_enough.wait(5.0)
         sampler.stop()
         assert (source.reads, source.closed) == (1, 1)
+
+
+def test_power_that_is_new_every_half_minute_is_not_down_in_between() -> None:
+    class Seldom(ScriptedSource):
+        devices = (Device("gpu0", "gpu", period_seconds=30.0),)
+
+        def read(self) -> Sequence[Reading]:
+            return super().read() if self.reads == 0 else []
+
+    class Later(MonotonicClock):
+        ahead = 0.0
+
+        def now(self) -> Instant:
+            return Instant(time.monotonic() + self.ahead)
+
+    source, clock = Seldom(1), Later()
+    source.devices = Seldom.devices
+    sampler = Sampler(source, 0.05, clock)
+    sampler.start()
+    assert source.was_read_enough.wait(5.0)
+    for _ in range(500):
+        if sampler.drain():
+            break
+        time.sleep(0.005)
+    clock.ahead = 40.0
+    assert sampler.up
+    clock.ahead = 80.0
+    assert not sampler.up
+    sampler.stop()
