@@ -51,6 +51,6 @@ class Patience:
         return max(_STUCK_SECONDS, min(20.0 * period, 20.0 + 2.0 * period))
 
     def hole_seconds(self, measured: float | None) -> float:
-        """Energy after a longer pause of looking is interpolated: steps of a quick counter were missed, or a slow one's."""
+        """After so long a pause of looking a step's energy is an interpolation: steps in between were missed."""
         period = self.period(measured)
         return max(HOLE_SECONDS, min(5.0 * period, max(LONGEST_HOLE_SECONDS, period)))
