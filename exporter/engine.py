@@ -129,12 +129,23 @@ class Engine:
         """Feed the pipeline until `stop`, then make a last checkpoint."""
         for feed in self._power:
             feed.sampler.start()
+        ended = asyncio.get_running_loop().create_future()
         try:
-            while not self._stopping:
-                behind = self.turn()
-                await asyncio.sleep(0.0 if behind else self._clock.real(POLL_SECONDS))
+            self._go_round(ended)
+            await ended
         finally:
             self._wind_up()
+
+    def _go_round(self, ended: "asyncio.Future[None]") -> None:
+        """A round, and a timer for the next: to sleep in a task would wake the loop twice each time."""
+        if ended.done():  # whoever waited was cancelled
+            return
+        if self._stopping:
+            ended.set_result(None)
+            return
+        behind = self.turn()
+        pause = 0.0 if behind else self._clock.real(POLL_SECONDS)
+        asyncio.get_running_loop().call_later(pause, self._go_round, ended)
 
     def stop(self) -> None:
         """Ask `run` to end, which it does at its next poll: to be woken earlier would cost at every poll."""

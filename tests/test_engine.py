@@ -165,6 +165,23 @@ def test_a_wall_clock_set_back_an_hour_loses_no_request(world: World, log: Path)
     assert engine.published().health.clock_steps == 1
 
 
+async def test_an_engine_that_is_cancelled_winds_up_and_goes_round_no_more(
+    world: World, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exporter.engine.POLL_SECONDS", 0.0)
+    engine = engine_on(world, log, None)
+    running = asyncio.create_task(engine.run())
+    await asyncio.sleep(0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    turns: list[bool] = []
+    monkeypatch.setattr(engine, "turn", lambda: turns.append(True))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not turns
+
+
 async def test_an_engine_stops_when_asked(world: World, log: Path) -> None:
     engine = engine_on(world, log, None)
     running = asyncio.create_task(engine.run())
