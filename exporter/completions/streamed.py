@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from exporter.completions.lines import Events
 from exporter.completions.observation import Observation
-from exporter.completions.sse import Events
 
 LEAST_STREAMED = 8
 """Tokens that must have come in more than one piece, or else something held them back."""
@@ -51,8 +51,9 @@ class Stream:
         """No more bytes will come."""
         self._hear(self.events.end())
 
-    def _hear(self, events: Sequence[str]) -> None:
-        for data in events:
+    def _hear(self, events: Sequence[bytes]) -> None:
+        for event in events:
+            data = event.decode("utf-8", "replace")
             if data.strip() == "[DONE]":
                 self.complete = True
                 continue

@@ -13,9 +13,9 @@ import re
 from collections import deque
 from typing import Protocol
 
+from exporter.completions.lines import Events, Lines
 from exporter.domain.units import Instant
 from exporter.gateway.bill import Bill
-from exporter.gateway.lines import Events, Lines
 
 WHOLE_BYTES = 1 << 16
 """An answer in one piece that is longer, such as embeddings, is read at its beginning and its end only."""

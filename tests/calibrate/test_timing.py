@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -26,7 +25,6 @@ from exporter.calibrate.timing import (
 )
 from exporter.completions.client import CompletionError, Target, endpoint
 from exporter.completions.observation import Observation
-from exporter.completions.sse import Events
 from exporter.completions.streamed import CUT, Answer, Stream
 from exporter.demo.inference import InferenceError, find_inference, running
 from exporter.domain.errors import UsageError
@@ -254,28 +252,6 @@ def test_progress_is_for_terminals_only() -> None:
         assert stream.getvalue() == shown
 
 
-TEXTS = st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]), min_size=1)
-
-
-@PROPERTIES
-@given(st.lists(TEXTS, max_size=5), st.sampled_from(["\n", "\r\n", "\r"]), st.lists(st.integers(1, 9), min_size=1))
-def test_events_do_not_care_where_bytes_are_cut(texts: Sequence[str], end: str, cuts: Sequence[int]) -> None:
-    whole = "".join(f"event: x{end}data: {text}{end}{end}" for text in texts).encode()
-    events, heard, place = Events(), [], 0
-    for number in range(len(whole)):
-        size = cuts[number % len(cuts)]
-        heard += events.feed(whole[place : place + size])
-        place += size
-    assert heard + events.end() == list(texts)
-
-
-@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_data_on_two_lines_is_one_event_even_byte_by_byte(end: str) -> None:
-    events = Events()
-    heard = [data for byte in f"data: a{end}data:b{end}{end}".encode() for data in events.feed(bytes([byte]))]
-    assert heard + events.end() == ["a\nb"]
-
-
 @PROPERTIES
 @given(st.binary())
 def test_no_bytes_break_a_stream(noise: bytes) -> None:
@@ -293,13 +269,6 @@ def test_events_that_are_no_chunks_are_passed_over(data: str) -> None:
     stream = Stream(0.0)
     stream.take(f"data: {data}\n\n".encode(), 1.0)
     assert stream.answer() == CUT
-
-
-def test_a_line_without_end_is_let_go_of() -> None:
-    events = Events()
-    for _ in range(40):
-        assert events.feed(b"data: " + 100_000 * b"x") == []
-    assert events.dropped >= 1
 
 
 def test_the_clock_runs_from_the_first_text_to_the_last() -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from validation.options import Options
 from validation.programs import Program, ProgramError
 from validation.results import Check, Figure, MachineFacts
+from validation.serving.batching_cache import FILLED
 from validation.serving.batching_server import LOG_OPTIONS, SHAPES
 from validation.serving.gguf import Shape, tensors_of
 from validation.serving.run import Bearing, Served, ServerFailedError
@@ -28,8 +29,6 @@ _LESS: Final[Mapping[str, Bearing]] = {
     "eager": Bearing(8, 512, 256),
 }
 """What is asked of a server whose attention computes far more than it has to."""
-_CACHE_FILLED = 0.7
-"""As in `batching_engine`, which is not imported here: that would load PyTorch."""
 _MEMORY_USED = 0.85
 _SECOND_SHARE = 0.5
 """Of the time for a start that has to be left for a second one."""
@@ -211,7 +210,7 @@ def fitting(build: Build, memory_bytes: int) -> Bearing | None:
         return build.bearing
     room = _MEMORY_USED * memory_bytes - 2 * sum(tensor.elements for tensor in tensors_of(build.shape))
     request = build.shape.kv_bytes_per_token() * (build.bearing.prompt_tokens + build.bearing.output_tokens)
-    most = int(room * _CACHE_FILLED / request)
+    most = int(room * FILLED / request)
     if most < min(8, build.bearing.concurrency):
         return None
     return replace(build.bearing, concurrency=min(most, build.bearing.concurrency))

@@ -33,6 +33,7 @@ from transformers import (
 )
 
 from validation.serving import paged_flash
+from validation.serving.batching_cache import FILLED
 from validation.serving.gguf import Shape
 from validation.serving.run import Bearing
 
@@ -46,8 +47,6 @@ _PROOF_PROMPTS = 6
 _PROOF_TOKENS = 8
 _ENOUGH, _ENOUGH_EXACT = 0.6, 0.95
 """In 16 bits, and in 32, where ties are rare."""
-FILLED = 0.7
-"""Of the cache's blocks are planned to be used: below a fifth free, the scheduler lets nobody in."""
 _BATCH_TOKENS = 2048
 """The most of one step: long prompts are read in pieces of it."""
 _EAGER_TOKENS = 256

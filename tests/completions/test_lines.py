@@ -4,7 +4,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.gateway.lines import Events, Lines
+from exporter.completions.lines import Events, Lines
 
 STREAMS = st.lists(
     st.sampled_from(
@@ -78,6 +78,11 @@ def test_a_line_without_end_is_not_kept() -> None:
     assert sum(len(part) for part in lines._parts) == 1001
     assert lines.feed(b"\nshort\n") == [b"short"]
     assert lines.dropped == 1
+
+
+def test_a_letter_that_is_cut_comes_out_whole() -> None:
+    text = "data: für €\n\n".encode()
+    assert heard(Events(), [bytes([byte]) for byte in text])[0] == ["für €".encode()]
 
 
 def test_an_event_of_endless_lines_is_not_kept() -> None:
