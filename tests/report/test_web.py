@@ -105,13 +105,27 @@ def test_who_does_not_let_us_in_asks_for_a_token_or_a_password(server: Answering
     assert "by --user and --password-file, --token-file, or --cert-file" in why(server.url)
 
 
-@pytest.mark.parametrize(("status", "advice"), [(422, "is --match right"), (503, "a shorter period asks for less")])
+@pytest.mark.parametrize(("status", "advice"), [(422, "is --match right"), (503, "or --match asks for less")])
 def test_a_query_that_fails_is_told_in_its_own_words_and_what_may_help(
     server: Answering, status: int, advice: str
 ) -> None:
     server.status, server.body = status, json.dumps({"status": "error", "errorType": "x", "error": "it went wrong"})
     assert "does not answer: it went wrong" in why(server.url)
     assert advice in why(server.url)
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        "query processing would load too many samples into memory in query execution",
+        "exceeded maximum resolution of 11,000 points per timeseries",
+        "the query exceeded the maximum number of chunks (limit: 2000000 chunks)",
+    ],
+)
+def test_a_server_that_allows_no_more_is_told_apart_from_a_wrong_question(server: Answering, problem: str) -> None:
+    server.status, server.body = 422, json.dumps({"status": "error", "errorType": "execution", "error": problem})
+    assert f"{problem} (it may be short of memory" in why(server.url)
+    assert "a shorter period or --match asks for less" in why(server.url)
 
 
 def test_a_token_or_a_password_is_shown(server: Answering) -> None:

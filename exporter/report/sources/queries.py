@@ -9,6 +9,9 @@ from exporter.domain.errors import ReportError
 from exporter.web import Web
 
 _NOT_FOUND, _SERVER_ERROR = 404, 500
+_TOO_MUCH = ("timed out", "too many", "exceeded maximum", "limit")
+"""In the words of a Prometheus, or of another that speaks its language, that will not do so much at once."""
+_LESS = "it may be short of memory or time, or be told to allow no more: a shorter period or --match asks for less"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +64,8 @@ class Api:
             problem = str(said["error"])
         except (ValueError, LookupError, TypeError):
             raise ReportError(self._foreign(answer.status)) from None
-        advice = "it may be short of memory or time: a shorter period asks for less"
-        hint = advice if answer.status >= _SERVER_ERROR or "timed out" in problem else "is --match right?"
+        too_much = answer.status >= _SERVER_ERROR or any(words in problem for words in _TOO_MUCH)
+        hint = _LESS if too_much else "is --match right?"
         raise ReportError(f"Prometheus at {self.web.url} does not answer: {problem:.300} ({hint})")
 
     def _foreign(self, status: int) -> str:
