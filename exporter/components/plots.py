@@ -227,15 +227,7 @@ def _joules_per_flop(dissections: Sequence[Dissection]) -> _Canvas | None:
     ax = canvas.figure.subplots()
     seen: dict[str, Any] = {}
     for y, one in enumerate(rows):
-        spread = [each for _, each, _ in _per_flop(one)]
-        ax.plot([min(spread), max(spread)], [y, y], color=GRID, linewidth=2.5, zorder=1, solid_capstyle="round")
-        for name, each, error in _per_flop(one):
-            colour, marker = _LOOKS[name]
-            ax.errorbar(each, y, xerr=error, color=colour, linewidth=1.0, zorder=2)
-            dot = ax.scatter(
-                each, y, color=colour, marker=marker, s=_size(marker, 46), edgecolor="white", linewidth=0.6, zorder=3
-            )
-            seen.setdefault(name.replace("_", " "), dot)
+        seen = _per_flop_row(ax, y, one) | seen
     ax.set_xscale("log")
     ax.set_yticks(range(len(rows)), _row_names(rows), fontsize=8.5)
     ax.set_ylim(len(rows) - 0.5, -0.6)
@@ -252,6 +244,20 @@ def _joules_per_flop(dissections: Sequence[Dissection]) -> _Canvas | None:
     note = "FLOPs as PyTorch counts them; bars are one standard deviation of the trials."
     _head(canvas, "What a floating-point operation costs", note, rows)
     return canvas
+
+
+def _per_flop_row(ax: Any, y: int, one: Dissection) -> dict[str, Any]:
+    """Draw the components of one dissection; their dots by name, for the legend."""
+    dots: dict[str, Any] = {}
+    spread = [each for _, each, _ in _per_flop(one)]
+    ax.plot([min(spread), max(spread)], [y, y], color=GRID, linewidth=2.5, zorder=1, solid_capstyle="round")
+    for name, each, error in _per_flop(one):
+        colour, marker = _LOOKS[name]
+        ax.errorbar(each, y, xerr=error, color=colour, linewidth=1.0, zorder=2)
+        dots[name.replace("_", " ")] = ax.scatter(
+            each, y, color=colour, marker=marker, s=_size(marker, 46), edgecolor="white", linewidth=0.6, zorder=3
+        )
+    return dots
 
 
 def _per_flop(one: Dissection) -> list[tuple[ComponentName, float, float]]:

@@ -239,7 +239,8 @@ def _search(options: Options, knob: Knob) -> Search:
     range_ = knob.range()
     settings = settings_to_try(range_)
     if len(settings) < 2:
-        raise TuneError(f"{knob.device}: there is nothing below {range_.default} {range_.unit} that could be tried")
+        said = f"{knob.device}: there is nothing below {range_.default} {range_.unit} that could be tried"
+        raise TuneError(f"{said}; try the other --knob")
     return Search(settings, range_.unit, options.objective, options.most_trials)
 
 

@@ -120,7 +120,9 @@ class Bench:
             except RestartedError as error:
                 self.say(f"{error}: once more")
                 before = await self._read()
-        raise TuneError("the exporter was restarted in every trial: nothing can be measured")
+        raise TuneError(
+            "the exporter was restarted in every trial: nothing can be measured until it stays up (its log says why)"
+        )
 
     async def _settle(self, before: Page) -> bool:
         """Wait until it is steady; whether it is."""
