@@ -12,8 +12,8 @@ from exporter.simulate.batching import BEGIN, Run
 from exporter.simulate.load import MIXED
 from exporter.simulate.physics import EIGHT_B
 from tests.e2e.log_writer import Rotation, quietest_moment
-from tests.e2e.performance import Kill, Server, Story
-from tests.fakes.nvml import GPU_IS_LOST, FakeGpu, Fault
+from tests.e2e.performance import LEAD_SECONDS, SPEED, Kill, Server, Story
+from tests.fakes.nvml import GPU_IS_LOST, Counter, FakeGpu, Fault
 from tests.simulation.damage import lose, repeat
 from tests.simulation.logs import LogLine
 from tests.simulation.logs.jsonl import jsonl_log
@@ -29,6 +29,9 @@ SHORT_SECONDS = 180.0
 LOST_FRACTION = 0.01
 DOUBLED_FRACTION = 0.05
 FAULT_SECONDS = {"lost": 20.0, "reset": 0.0, "stuck": 30.0}
+
+LEAD = 2 * LEAD_SECONDS * SPEED
+"""Boards draw power for so long before the story begins: the exporter is there by then."""
 
 _FORMATS: Mapping[str, tuple[Callable[[Run, np.random.Generator], Sequence[LogLine]], Mapping[str, Any]]] = {
     "llamacpp": (llamacpp_log, {"source": "llamacpp"}),
@@ -162,13 +165,14 @@ def _server(form: str, run: Run) -> Server:
 def _gpu(trace: PowerTrace, index: int = 0) -> FakeGpu:
     uuid = f"GPU-{index:08d}-2222-3333-4444-555555555555"
     points = [(at - BEGIN, watts) for at, watts in trace.breakpoints()]
-    return FakeGpu(power=((-1.0, trace.idle_watts), *points), uuid=uuid, bus=f"00000000:{index + 1:02X}:00.0")
+    power, bus = ((-LEAD, trace.idle_watts), *points), f"00000000:{index + 1:02X}:00.0"
+    return FakeGpu(power=power, uuid=uuid, bus=bus, counter=Counter(base=1e6))
 
 
 def _together(one: PowerTrace, other: PowerTrace) -> list[tuple[float, float]]:
     edges = np.union1d(one.edges, other.edges)
     watts = _watts(one, edges) + _watts(other, edges) - one.idle_watts
-    return [(-1.0, one.idle_watts), *zip((edges - BEGIN).tolist(), watts.tolist(), strict=True)]
+    return [(-LEAD, one.idle_watts), *zip((edges - BEGIN).tolist(), watts.tolist(), strict=True)]
 
 
 def _watts(trace: PowerTrace, at: Floats) -> Floats:
