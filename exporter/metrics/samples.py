@@ -86,6 +86,11 @@ def _all(published: Published) -> Iterator[_Sample]:
     for budget in snapshot.budgets:
         yield from _budget(budget)
     yield from _carbon(snapshot.carbon)
+    yield from _process(health)
+    yield from _self(snapshot, health)
+
+
+def _process(health: Health) -> Iterator[_Sample]:
     for source in health.sources:
         yield from _source(source)
     for wanted, reason in sorted(health.passed_over.items()):
@@ -97,7 +102,6 @@ def _all(published: Published) -> Iterator[_Sample]:
         yield from _each(itself.GAUGE_FAILURES, (gauge.server,), gauge.failures, _GAUGE_FAILURES)
     if health.dissections is not None:
         yield from dissected.samples(health.dissections)
-    yield from _self(snapshot, health)
 
 
 def _model(view: ModelView) -> Iterator[_Sample]:
