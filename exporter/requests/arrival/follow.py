@@ -331,7 +331,7 @@ class Follower:
         room = self._bounds.poll_bytes
         while waiting and room > 0 and len(lines) < self._bounds.poll_lines:
             file = waiting.popleft()
-            if file.predecessor is None or not file.predecessor.lag:
+            if not file.is_early:
                 before = file.position
                 lines += self._chunk(file, now, wall_offset)
                 room -= file.position - before
@@ -386,7 +386,7 @@ class Follower:
         del self._files[file.identity]
         for other in self._files.values():
             if other.predecessor is file:
-                other.predecessor = None
+                other.predecessor = file.predecessor
 
     def _conclude(self, now: Instant) -> None:
         self.caught_up = True

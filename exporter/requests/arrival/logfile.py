@@ -96,6 +96,14 @@ class LogFile:
         """Bytes that are there and were not read."""
         return max(0, self._size - self.position)
 
+    @property
+    def is_early(self) -> bool:
+        """Whether any of the files before it has not been read to its end; one of them may be empty."""
+        before = self.predecessor
+        while before is not None and not before.lag:
+            before = before.predecessor
+        return before is not None
+
     def not_after(self, now: Instant, wall_offset: float | None) -> Instant:
         """When lines read now were there: now, or when the file was last written if that is plausible and earlier."""
         if wall_offset is None:

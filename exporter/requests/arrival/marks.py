@@ -138,8 +138,8 @@ class Marks:
         return mark
 
     def drop(self, mark: Mark) -> None:
-        """Keep it no longer: another stands for it."""
-        self._marks.remove(mark)
+        """Keep it no longer, if it is kept at all: another stands for it."""
+        self._marks = [known for known in self._marks if known is not mark]
 
     def forget(self, is_lost: Callable[[Mark], bool]) -> None:
         """Give up those of which this is true, and count them."""

@@ -4,10 +4,13 @@ import contextlib
 import glob
 import itertools
 import os
+import re
 import stat as kinds
 from pathlib import Path
 
 _COMPRESSED = (".gz", ".zst", ".bz2", ".xz", ".lz4", ".Z", ".zip")
+_NUMBERED = re.compile(r"[._-][0-9][0-9._:TZ+-]*")
+"""`.1`, `-20260102`, `.2026-01-02_13`; but not `.bak` or `-worker2`, which may be anybody's."""
 
 
 def names_of(pattern: str) -> list[str]:
@@ -60,14 +63,9 @@ def generations_since(path: str, earlier: str) -> list[tuple[str, os.stat_result
     real, since = Path(os.path.realpath(path)), look_up(earlier)
     if since is None:
         return []
-    found = [one for one in _files_beside(real, real.name) if _is_numbered(one[0].removeprefix(str(real)))]
+    found = [one for one in _files_beside(real, real.name) if _NUMBERED.fullmatch(one[0].removeprefix(str(real)))]
     later = [one for one in found if one[1].st_mtime_ns > since.st_mtime_ns]
     return sorted(later, key=lambda one: one[1].st_mtime_ns)
-
-
-def _is_numbered(suffix: str) -> bool:
-    """`.1`, `-20260102`, `.2026-01-02_13`; but not `.bak`, which anybody may have made of anything."""
-    return suffix[:1] in (".", "-", "_") and any(map(str.isdecimal, suffix))
 
 
 def _files_beside(real: Path, prefix: str) -> list[tuple[str, os.stat_result]]:

@@ -130,6 +130,23 @@ def test_the_old_file_is_read_to_its_end_first_even_when_that_takes_many_polls(l
     assert follow.all_texts() == [*old, "new"]
 
 
+@pytest.mark.parametrize("pauses", [[], [0.1, 10.0, 10.0]])
+def test_an_empty_file_between_two_rotations_does_not_let_the_latest_go_first(log: Path, pauses: list[float]) -> None:
+    follow = Follow(log, start_at="beginning", bounds=Bounds(poll_lines=1))
+    write(log, "0\n")
+    read = follow.texts()
+    old = [f"{number:01000}" for number in range(100)]
+    write(log, "\n".join(old) + "\n")
+    log.rename(log.with_suffix(".2"))
+    write(log, "")
+    read += follow.texts()
+    log.rename(log.with_suffix(".1"))
+    write(log, "new\n")
+    for pause in pauses:  # in which the empty one is given up
+        read += follow.texts(pause)
+    assert read + follow.all_texts() == ["0", *old, "new"]
+
+
 def test_late_writes_to_a_rotated_file_are_read(log: Path) -> None:
     follow = Follow(log, start_at="beginning")
     write(log, "1\n")

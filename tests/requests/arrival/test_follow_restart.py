@@ -123,6 +123,48 @@ def test_files_that_came_and_went_meanwhile_are_read_in_their_order(log: Path, c
     assert follow.all_texts(after=10.0) == []
 
 
+def test_an_empty_file_between_two_does_not_let_the_later_one_go_first(log: Path) -> None:
+    follow = Follow(log, start_at="beginning", bounds=Bounds(poll_lines=1))
+    write(log, "0\n")
+    assert follow.texts() == ["0"]
+    old = [f"{number:01000}" for number in range(100)]
+    write(log, "\n".join(old) + "\n")
+    for number in (2, 1):
+        aside = log.rename(log.with_name(f"server.log.{number}"))
+        set_modified(aside, 1000.0 - number)
+        write(log, "")
+    write(log, "new\n")
+    follow.restart()
+    assert follow.all_texts() == [*old, "new"]
+
+
+def test_a_log_that_is_only_named_alike_is_nobodys_generation(log: Path) -> None:
+    follow = Follow(log, start_at="beginning")
+    write(log, "1\n")
+    assert follow.texts() == ["1"]
+    set_modified(log.rename(log.with_name("server.log.1")), 1000.0)
+    write(log.with_name("server.log-worker2"), "another server's\n")
+    write(log, "2\n")
+    follow.restart()
+    assert follow.texts() == ["2"]
+
+
+def test_a_copy_is_found_where_as_many_places_are_kept_as_may_be(log: Path) -> None:
+    follow = Follow(log, start_at="beginning")
+    write(log, "1\n")
+    assert follow.texts() == ["1"]
+    write(log, "2\n")
+    shutil.copyfile(log, log.with_name("server.log.1"))
+    os.truncate(log, 0)
+    saved = follow.follower.snapshot()
+    [mark] = saved["files"]
+    others = [{**mark, "path": str(log.parent / "unmounted" / f"{number}"), "inode": number} for number in range(255)]
+    follow.follower.close()
+    follow.follower = Follower([str(log)])
+    follow.follower.restore({**saved, "files": [mark, *others]})
+    assert follow.texts() == ["2"]
+
+
 def test_older_files_are_not_read_after_a_restart(log: Path) -> None:
     follow = Follow(log)
     write(log.with_name("server.log.2"), "old\n")
