@@ -162,9 +162,9 @@ class Engine:
         """One round; returns whether logs have more. A bug must not end metering: it is counted, and rounds go on."""
         return self._survive(self._round)
 
-    def _survive(self, one_round: Callable[[], bool]) -> bool:
+    def _survive(self, work: Callable[[], object]) -> bool:
         try:
-            return one_round()
+            return bool(work())
         except Exception as error:
             stage = _stage(error)
             self.fault(stage)
@@ -206,9 +206,11 @@ class Engine:
     def change_over(self, pipeline: Pipeline, power: Sequence[PowerFeed]) -> Sequence[PowerFeed]:
         """Go on with other devices while running: their books begin, those of the old ones are closed.
 
+        A bug on the way is raised, and metering goes on with the old ones, whose books bear that they were closed.
+
         Args:
             pipeline: empty; it takes over what goes on: counts, requests that run, what readers and proxies know.
-            power: what feeds it, not started.
+            power: what feeds it, not started. It is the caller's to stop if this raises.
 
         Returns:
             The old power feeds, which still run and are to be stopped.
@@ -217,12 +219,11 @@ class Engine:
         self._hear(now)
         self._advance(now)
         self.on_settled(self.pipeline.finish(now))
-        handed = self.pipeline.checkpoint(set(), last=True)
-        pipeline.restore({key: value for key, value in handed.items() if value is not None})
-        before, self._power, self.pipeline = self._power, power, pipeline
+        pipeline.succeed(self.pipeline)
         for feed in power:
             feed.sampler.start()
-        self._checkpoint(now)
+        before, self._power, self.pipeline = self._power, power, pipeline
+        self._survive(lambda: self._checkpoint(now))
         return before
 
     # --- what flows ------------------------------------------------------------------------------------------------

@@ -148,6 +148,12 @@ class Ledger:
         if overdue:
             books.book("unattributed", overdue)
 
+    @property
+    def metered_joules(self) -> float:
+        """Of all devices since the books began, and of those that are not here now: it never goes down."""
+        here = sum(books.metered for books in self.books.values())
+        return here + sum(float(device["metered"]) for device in self.absent.values())
+
     def frontier(self, now: float) -> float:
         """The energy of every device is known up to here; devices silent for long are not waited for."""
         known = ((meter.frontier, meter.patience) for meter in self.meters.values() if meter.frontier is not None)

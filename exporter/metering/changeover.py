@@ -16,14 +16,14 @@ either given or not. A source that is named in the settings is never changed.
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from threading import Thread
 
 from exporter.clock import SystemClock
 from exporter.domain.errors import ConfigError, ExporterError, SourceError
 from exporter.domain.settings import Settings
-from exporter.engine import Engine
+from exporter.engine import Engine, PowerFeed
 from exporter.metering.opening import announce, check_devices, open_pipeline, power_feeds
 from exporter.power.select import SOURCES, Factory, Opened, first_that_works
 
@@ -141,14 +141,17 @@ class Changeover:
 
     async def _use(self, found: Opened) -> bool:
         """Go on with this source; returns whether that could be."""
+        power = power_feeds(self._settings, [found], self._clock)
         try:
             check_devices(self._settings, found.source.devices)
             pipeline = open_pipeline(self._settings, found.source.devices, self._clock.now(), None)
-        except ExporterError as error:
-            found.source.close()
+            before = self._engine.change_over(pipeline, power)
+        except Exception as error:
+            await asyncio.to_thread(_stop, power)
+            if not isinstance(error, ExporterError):
+                raise
             self._note({found.name: SourceError(f"it works now, but {error}", kind=_kind(error))})
             return False
-        before = self._engine.change_over(pipeline, power_feeds(self._settings, [found], self._clock))
         log.info(
             "changed over from power source %s to %s, which works now; it did not at first: %s",
             ", ".join(feed.name for feed in before) or "none",
@@ -157,8 +160,7 @@ class Changeover:
         )
         announce(found)
         self._engine.passed_over = {name: why.kind for name, why in found.refusals.items()}
-        for feed in before:
-            await asyncio.to_thread(feed.sampler.stop)
+        await asyncio.to_thread(_stop, before)
         return True
 
     def _note(self, refusals: Refusals) -> None:
@@ -175,6 +177,12 @@ def _close(look: "Future[Tried]") -> None:
     found = None if look.exception() else look.result()[0]
     if found is not None:
         found.source.close()
+
+
+def _stop(power: Sequence[PowerFeed]) -> None:
+    """Stop them and close their sources; takes as long as a call into a driver does."""
+    for feed in power:
+        feed.sampler.stop()
 
 
 def _kind(error: ExporterError) -> str:

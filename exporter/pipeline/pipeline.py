@@ -181,7 +181,7 @@ class Pipeline:
             servers=tuple(server.view() for server in self.servers.values()),
             recent=tuple(self._recent),
             proxies=tuple(view for server in self.servers.values() for view in server.proxying.views()),
-            budgets=self._budgets.views(sum(books.metered for books in self.ledger.books.values())),
+            budgets=self._budgets.views(self.ledger.metered_joules),
             carbon=CarbonView(self._carbon.grams(), self._carbon.grams_per_joule, self._carbon.pue),
             label_overflows={
                 "model": sum(server.overflows for server in self.servers.values()),
@@ -237,6 +237,12 @@ class Pipeline:
         for name, server in self.servers.items():
             if name in whole["servers"]:
                 server.restore(whole["servers"][name], samples.get(name, {}))
+
+    def succeed(self, before: "Pipeline") -> None:
+        """Go on from a finished one of this process: as over a restart, but that recent requests are still known."""
+        handed = before.checkpoint(set(), last=True)
+        self.restore({key: value for key, value in handed.items() if value is not None})
+        self._recent.extend(before._recent)  # noqa: SLF001 - its own kind
 
     def _view(self, name: str, unsettled: float, now: Instant) -> DeviceView:
         meter, books, idle = self.ledger.meters[name], self.ledger.books[name], self.ledger.idle[name].watts

@@ -145,8 +145,9 @@ class Sampler:
         """Begin to read."""
         assert self._thread is None, "a sampler starts once"
         self._pace = Pace(self._wanted, self._clock.now())
-        self._thread = Thread(target=self._run, name="power-sampler", daemon=True)
-        self._thread.start()
+        thread = Thread(target=self._run, name="power-sampler", daemon=True)
+        thread.start()
+        self._thread = thread
 
     def drain(self) -> list[Reading]:
         """Everything read since the last drain, in order. Never waits for the source."""

@@ -14,12 +14,14 @@ from exporter.clock import SystemClock
 from exporter.domain.errors import SourceError
 from exporter.domain.events import Ended, Started
 from exporter.domain.readings import Device, PowerReading, Reading
-from exporter.domain.settings import PowerSettings, RequestSettings, ServerSettings, Settings
+from exporter.domain.settings import BudgetSettings, PowerSettings, RequestSettings, ServerSettings, Settings
 from exporter.domain.snapshot import SettledRequest, Snapshot
-from exporter.domain.units import Instant, Watts
+from exporter.domain.units import Instant, Joules, Watts
 from exporter.engine import Engine
 from exporter.metering.changeover import Changeover, may_come_later, seconds_until_next
 from exporter.metering.opening import open_pipeline, power_feeds
+from exporter.pipeline.pipeline import Pipeline
+from exporter.power.sampler import Sampler
 from exporter.power.select import Factory, Opened
 from exporter.power.source import PowerSource
 from tests.test_engine import FIELDS, World, served, write
@@ -208,6 +210,54 @@ async def test_a_bug_in_a_look_is_counted_and_metering_goes_on(caplog: pytest.Lo
     assert "a bug in changing over" in caplog.text
 
 
+async def test_a_bug_half_way_leaves_metering_as_it_was_and_lets_go_of_what_was_found(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def trip(_self: Pipeline, _before: Pipeline) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Pipeline, "succeed", trip)
+    found = Steady(GPU, SystemClock())
+    bench = Bench(lambda _look: found)
+    async with bench.running():
+        await bench.changeover.run()
+        assert found.closed.is_set()
+        assert not bench.estimate.closed.is_set()
+        assert (bench.sources(), bench.devices()) == (["cpu"], ["cpu0"])
+        assert bench.engine.published().health.passed_over == {"nvml": "driver_not_loaded"}
+        assert bench.engine.published().health.faults == {"metering": 1}
+    assert "a bug in changing over" in caplog.text
+    assert "changed over" not in caplog.text
+
+
+async def test_where_no_thread_can_be_begun_metering_stays_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_more(_self: Sampler) -> None:
+        raise RuntimeError("can't start new thread")
+
+    found = Steady(GPU, SystemClock())
+    bench = Bench(lambda _look: found)
+    async with bench.running():
+        await asyncio.sleep(0)
+        monkeypatch.setattr(Sampler, "start", no_more)
+        await bench.changeover.run()
+        assert found.closed.is_set()
+        assert not bench.estimate.closed.is_set()
+        assert (bench.sources(), bench.devices()) == (["cpu"], ["cpu0"])
+
+
+async def test_a_bug_in_the_first_checkpoint_keeps_nothing_from_going_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def trip(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    bench = Bench(lambda _look: Steady(GPU, bench.clock))
+    async with bench.running():
+        monkeypatch.setattr(bench.engine, "_checkpoint", trip)
+        await bench.changeover.run()
+        assert (bench.sources(), bench.devices()) == (["nvml"], ["gpu0"])
+        assert bench.estimate.closed.is_set()
+        assert bench.engine.published().health.faults == {"engine": 1}
+
+
 # --- the books ---------------------------------------------------------------------------------------------------
 
 
@@ -233,12 +283,21 @@ def state(tmp_path: Path) -> Path:
 class OnALog:
     """An engine that reads a log, on a clock that the test moves, with readings that it makes."""
 
-    def __init__(self, world: World, log: Path, state: Path | None = None, device: Device = CPU) -> None:
+    def __init__(
+        self,
+        world: World,
+        log: Path,
+        state: Path | None = None,
+        device: Device = CPU,
+        budgets: tuple[BudgetSettings, ...] = (),
+    ) -> None:
         self.world, self.device = world, device
         clock = SystemClock(wall=lambda: world.wall, steady=lambda: world.steady)
         requests = RequestSettings("jsonl", path=(str(log),), start_at="beginning", options=FIELDS)
         self.settings = Settings(
-            servers=(ServerSettings("chat", (requests,)),), state_dir=str(state) if state is not None else None
+            servers=(ServerSettings("chat", (requests,)),),
+            budgets=budgets,
+            state_dir=str(state) if state is not None else None,
         )
         self.engine = assemble(self.settings, [Opened(Steady(device, clock), "fake")], clock)
         self.engine.resume()
@@ -268,6 +327,44 @@ def test_counts_go_on_and_each_request_is_counted_once_without_a_state_directory
     write(log, "after", world.wall - 2.0, world.wall - 1.0)
     assert served(told.live(8.0)) == 2
     assert {one.id: one.method for one in told.settled} == {"before": "estimated", "after": "measured"}
+
+
+def test_books_that_were_closed_in_vain_go_on_and_balance(
+    world: World, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = OnALog(world, log)
+    told.live(30.0)
+    told.engine.pipeline.receive_event("chat", Started("long", Instant(world.wall)), Instant(world.wall))
+    told.live(10.0)
+    monkeypatch.setattr(Pipeline, "succeed", lambda _self, _before: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        told.change_over()
+    told.device = CPU
+    told.live(10.0)
+    told.engine.pipeline.receive_event("chat", Ended("long", Instant(world.wall)), Instant(world.wall))
+    [cpu] = told.live(10.0).devices
+    assert [one.joules for one in told.settled] == [pytest.approx(2000.0, rel=0.05)]
+    assert cpu.metered_joules == pytest.approx(6000.0, rel=0.01)
+    assert sum(cpu.booked.values()) + cpu.unsettled_joules == pytest.approx(cpu.metered_joules)
+
+
+def test_recent_requests_are_still_known_after_the_change(world: World, log: Path) -> None:
+    told = OnALog(world, log)
+    told.live(5.0)
+    write(log, "before", world.wall - 2.0, world.wall - 1.0)
+    told.live(0.3)
+    assert [one.id for one in told.change_over().recent] == ["before"]
+
+
+def test_a_budget_for_all_that_is_metered_never_goes_back(world: World, log: Path) -> None:
+    daily = BudgetSettings("day", Joules(1e6), window_seconds=86_400.0)
+    told = OnALog(world, log, budgets=(daily,))
+    consumed = [told.live(20.0).budgets[0].consumed_joules]
+    consumed.append(told.change_over(GPU).budgets[0].consumed_joules)
+    consumed.append(told.live(20.0).budgets[0].consumed_joules)
+    consumed.append(told.change_over(CPU).budgets[0].consumed_joules)
+    assert consumed == [pytest.approx(joules, rel=0.01) for joules in (2000.0, 2000.0, 4000.0, 4000.0)]
+    assert consumed == sorted(consumed)
 
 
 def test_a_line_that_was_half_written_at_the_change_is_read_whole(world: World, log: Path) -> None:

@@ -1,7 +1,7 @@
 import time
 from collections.abc import Sequence
 from itertools import pairwise
-from threading import Event
+from threading import Event, Thread
 
 import pytest
 from hypothesis import given
@@ -185,6 +185,18 @@ class TestSampler:
         source = ScriptedSource(enough=1)
         Sampler(source, 0.05, MonotonicClock()).stop()
         assert source.closed == 1
+
+    def test_stopping_where_no_thread_could_be_begun_closes_the_source(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def no_more(_self: Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(Thread, "start", no_more)
+        source = ScriptedSource(enough=1)
+        sampler = Sampler(source, 0.05, MonotonicClock())
+        with pytest.raises(RuntimeError):
+            sampler.start()
+        sampler.stop()
+        assert (source.closed, sampler.up) == (1, False)
 
     def test_stopping_does_not_wait_for_a_read_that_is_due_much_later(self) -> None:
         source = ScriptedSource(enough=1)
