@@ -16,7 +16,7 @@ BLANK = "9223372036854775794"
 """DCGM's INT64 that says `not supported`, as older releases printed it."""
 
 Names = Literal["usual", "new", "old"]
-"""Those of most releases; those since 4.9; those of `--use-old-namespace`."""
+"""Those of the CSV that is shipped; DCGM's own of today, for a CSV that has them; those of `--use-old-namespace`."""
 
 _ENERGY: Mapping[Names, tuple[str, float]] = {
     "usual": ("DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION", 1e3),
@@ -123,7 +123,7 @@ def render(boards: Sequence[FakeBoard], at: float, names: Names = "usual") -> st
 
 
 def _labels(board: FakeBoard, names: Names) -> Iterator[str]:
-    uuid, host = ("uuid" if names == "old" else "UUID"), ("hostname" if names == "new" else "Hostname")
+    uuid = "uuid" if names == "old" else "UUID"
     driver = "DCGM_FI_SYSTEM_DRIVER_VERSION" if names == "new" else "DCGM_FI_DRIVER_VERSION"
     pod = (
         'container_name="vllm",pod_namespace="{}",pod_name="{}"'
@@ -136,7 +136,7 @@ def _labels(board: FakeBoard, names: Names) -> Iterator[str]:
                 f'gpu="{board.index}",{uuid}="{board.uuid}",pci_bus_id="{board.bus}",device="nvidia{board.index}",'
                 f'modelName="{board.model}"'
                 + (f',GPU_I_PROFILE="1g.10gb",GPU_I_ID="{instance}"' if instance else "")
-                + (f',{host}="{board.host}"' if board.host else "")
+                + (f',Hostname="{board.host}"' if board.host else "")
                 + f',{driver}="570.86.15"'
                 + (f",{pod.format(space, name)}" if name else "")
             )

@@ -102,15 +102,38 @@ class TestPage:
 
     @pytest.mark.parametrize("blank", [BLANK, "9223372036854775792", "140737488355328.000000", "NaN", "-1", "N/A", ""])
     def test_a_blank_is_no_value(self, blank: str) -> None:
-        rows = (f'{name}{{gpu="0",UUID="GPU-1"}} {blank}' for name in ("DCGM_FI_DEV_POWER_USAGE",))
-        (told,) = boards("\n".join(rows).encode()).values()
+        (told,) = boards(f'DCGM_FI_DEV_POWER_USAGE{{gpu="0",UUID="GPU-1"}} {blank}\n'.encode()).values()
         assert told.watts is None
         page = f'DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION{{gpu="0",UUID="GPU-1"}} {blank}\n'
         assert all(board.joules is None for board in boards(page.encode()).values())
 
-    def test_limits_are_taken_where_somebody_exports_them(self) -> None:
-        page = render([FakeBoard()], 0.0) + 'DCGM_FI_DEV_ENFORCED_POWER_LIMIT{gpu="0",UUID="GPU-9",Hostname="b"} 600\n'
-        assert {board.let_watts for board in boards(page.encode()).values()} == {None, 600.0}
+    @pytest.mark.parametrize(
+        ("let", "most"),
+        [
+            ("DCGM_FI_DEV_ENFORCED_POWER_LIMIT", "DCGM_FI_DEV_POWER_MGMT_LIMIT_MAX"),
+            ("DCGM_FI_DEV_BOARD_POWER_LIMIT_ENFORCED_WATTS", "DCGM_FI_DEV_BOARD_POWER_LIMIT_MAX_WATTS"),
+        ],
+    )
+    def test_limits_are_taken_where_somebody_exports_them(self, let: str, most: str) -> None:
+        labels = '{gpu="0",UUID="GPU-9"}'
+        page = render([FakeBoard()], 0.0) + f"{let}{labels} 600\n{most}{labels} 700\n"
+        told = {(board.let_watts, board.most_watts) for board in boards(page.encode()).values()}
+        assert told == {(None, None), (600.0, 700.0)}
+
+    def test_a_row_that_was_cut_off_is_none(self) -> None:
+        """What is left of its value would be far too little: a counter that went back."""
+        row = 'DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION{gpu="0",UUID="GPU-1"} 4335301'
+        assert [board.joules for board in boards(f"{row}\n".encode()).values()] == [4335.301]
+        assert boards(row.encode()) == {}
+
+    @pytest.mark.parametrize("gpu", ["", "-1", "x", "9" * 5000])
+    def test_a_row_of_no_board_is_left_out(self, gpu: str) -> None:
+        assert boards(f'DCGM_FI_DEV_POWER_USAGE{{gpu="{gpu}",UUID="GPU-1"}} 30\n'.encode()) == {}
+
+    def test_labels_are_told_apart_whatever_is_in_them(self) -> None:
+        page = b'DCGM_FI_DEV_POWER_USAGE{gpu="0", UUID="GPU-1",modelName="a \\"gpu=\\", uuid=} {5",Hostname="h"} 30\n'
+        (told,) = boards(page).values()
+        assert (told.index, told.uuid, told.host, told.watts) == (0, "GPU-1", "h", 30.0)
 
     def test_other_pages_are_told_apart(self) -> None:
         assert not is_of_dcgm_exporter(b"# TYPE node_load1 gauge\nnode_load1 0.5\n")
@@ -331,6 +354,16 @@ class TestTrouble:
         bench.fake.boards = [OTHER_HOST]
         assert reasons(bench.read(source, 5.0)) == {"not_listed"}
         assert "it tells of host node-2: a Service must lead to its own node's" in caplog.text
+
+    def test_a_page_without_our_gpus_is_not_taken_for_frozen(self, bench: Bench) -> None:
+        source = bench.open()
+        bench.fake.boards = [OTHER_HOST]
+        assert reasons(bench.read(source, 400.0)) == {"not_listed"}
+
+    def test_a_container_that_was_replaced_names_its_host_anew_and_tells_of_the_same_gpus(self, bench: Bench) -> None:
+        source = bench.open()
+        bench.fake.replace(0, host="another-container")
+        assert reasons(bench.read(source, 5.0)) == set()
 
     def test_a_page_that_never_changes_again_is_said(self, bench: Bench) -> None:
         source = bench.open()

@@ -9,7 +9,10 @@ import ssl
 import time
 from base64 import b64encode
 from contextlib import suppress
+from io import BufferedReader, RawIOBase
 from pathlib import Path
+from socket import socket
+from typing import Any
 from urllib.parse import urlsplit
 
 from exporter.domain.errors import SourceError
@@ -47,7 +50,7 @@ class Asker:
         self.url = settings.url
         parts = urlsplit(settings.url)
         self._settings = settings
-        self._host, self._port = parts.hostname or "", parts.port
+        self._host, self._port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
         self._path = (parts.path or "/metrics") + (f"?{parts.query}" if parts.query else "")
         self._tls = _trusting(settings.ca_file) if parts.scheme == "https" else None
         self._open: http.client.HTTPConnection | None = None
@@ -62,18 +65,11 @@ class Asker:
         reused = self._open is not None
         try:
             return self._exchange()
-        except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError) as error:
+        except (OSError, http.client.HTTPException, UnicodeError) as error:
             self.close()
-            if not reused:  # the other side closes what has been idle for a while: only then is a second try due
+            if not reused or isinstance(error, TimeoutError):
                 raise self._said(error) from error
-        except (OSError, http.client.HTTPException) as error:
-            self.close()
-            raise self._said(error) from error
-        try:
-            return self._exchange()
-        except (OSError, http.client.HTTPException) as error:
-            self.close()
-            raise self._said(error) from error
+        return self.ask()  # the other side closes what has been idle for a while: only then is a second try due
 
     def close(self) -> None:
         """Let the connection go."""
@@ -83,8 +79,9 @@ class Asker:
             self._open = None
 
     def _exchange(self) -> bytes:
-        until = time.monotonic() + self._settings.timeout_seconds
         connection = self._connection()
+        if connection.sock is not None:
+            connection.sock.settimeout(self._settings.timeout_seconds)
         connection.request("GET", self._path, headers=self._headers)
         response = connection.getresponse()
         if response.status != _OK:
@@ -96,8 +93,8 @@ class Asker:
             if len(body) > _MOST_BYTES:
                 self.close()
                 raise AskError("too_large", f"{self.url} answers with more than {_MOST_BYTES >> 20} MiB")
-            if time.monotonic() > until:
-                raise TimeoutError
+        if response.length:  # `read1` says nothing of it
+            raise http.client.IncompleteRead(bytes(body), response.length)
         response.close()  # has been read to its end: makes the connection free for the next question
         if response.will_close:
             self.close()
@@ -111,13 +108,17 @@ class Asker:
                 self._open = http.client.HTTPConnection(self._host, self._port, timeout=timeout)
             else:
                 self._open = http.client.HTTPSConnection(self._host, self._port, timeout=timeout, context=self._tls)
+            self._open.response_class = _Response
         return self._open
 
     def _shown(self) -> dict[str, str]:
         """What lets us in."""
         settings = self._settings
         if settings.token_file is not None:
-            return {"Authorization": f"Bearer {_secret(settings.token_file, 'token_file')}"}
+            token = _secret(settings.token_file, "token_file")
+            if not token.isascii():
+                raise AskError("no_secret", f"power.dcgm.token_file: {settings.token_file} holds no token")
+            return {"Authorization": f"Bearer {token}"}
         if settings.user is not None and settings.password_file is not None:
             pair = f"{settings.user}:{_secret(settings.password_file, 'password_file')}"
             return {"Authorization": "Basic " + b64encode(pair.encode()).decode("ascii")}
@@ -143,11 +144,41 @@ class Asker:
             return AskError(
                 "tls", f"{self.url} does not speak TLS as we do: {error.reason or error}", "http:// perhaps?"
             )
+        if isinstance(error, http.client.IncompleteRead):
+            return AskError("unreadable", f"{self.url} broke off in the middle of its page")
         if isinstance(error, http.client.HTTPException) and not isinstance(error, OSError):
             return AskError("unreadable", f"{self.url} does not speak HTTP", "https:// perhaps?")
         why = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
         hint = "is dcgm-exporter running there, and let through by the network? Its port is 9400 unless set otherwise"
         return AskError("unreachable", f"{self.url} cannot be reached: {why}", hint)
+
+
+class _Response(http.client.HTTPResponse):
+    """An answer that is there as a whole within the socket's timeout, which by itself begins anew with each byte."""
+
+    def __init__(self, sock: socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp = BufferedReader(_InTime(sock, self.fp.detach()))
+
+
+class _InTime(RawIOBase):
+    def __init__(self, sock: socket, received: RawIOBase) -> None:
+        self._sock, self._received = sock, received
+        self._until = time.monotonic() + (sock.gettimeout() or 0.0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._until - time.monotonic()
+        if left <= 0.0:
+            raise TimeoutError
+        self._sock.settimeout(left)
+        return self._received.readinto(buffer)
+
+    def close(self) -> None:
+        self._received.close()
+        super().close()
 
 
 def _secret(path: str, key: str) -> str:

@@ -1,9 +1,10 @@
 """What dcgm-exporter's page says of each board.
 
-Three generations of names are understood: those of today's field table (since 4.9), those of before, and the lower case
-ones of `--use-old-namespace`. Labels were renamed, too (`Hostname` to `hostname`, `UUID` to `uuid`), so they are looked
-up in lower case. A page of eight boards can have hundreds of kilobytes, of which a few lines matter: they are found
-by searching, and nothing else is parsed. Source: NVIDIA/dcgm-exporter, its renderer and default-counters.csv.
+A metric is called as its field is in the CSV, so three generations of names are met: those of the CSV that is shipped,
+those that DCGM gives the same fields today (power since 4.6, joules since 4.7), and the lower case ones of
+`--use-old-namespace`, which spells labels in lower case, too: they are looked up in it. A page of eight boards can have
+hundreds of kilobytes, of which a few lines matter: they are found by searching, and nothing else is parsed. Source:
+NVIDIA/dcgm-exporter, its renderer and default-counters.csv; NVIDIA/go-dcgm, its names of fields.
 """
 
 import math
@@ -18,18 +19,24 @@ _ENERGY: Mapping[bytes, float] = {
 }
 """Joules in a unit of each energy counter."""
 _POWER = (b"DCGM_FI_DEV_POWER_USAGE", b"DCGM_FI_DEV_BOARD_POWER_WATTS", b"dcgm_power_usage")
-_MOST_WATTS = (b"DCGM_FI_DEV_POWER_MGMT_LIMIT_MAX",)
-_LET_WATTS = (b"DCGM_FI_DEV_ENFORCED_POWER_LIMIT", b"DCGM_FI_DEV_POWER_MGMT_LIMIT")
+_MOST_WATTS = (b"DCGM_FI_DEV_POWER_MGMT_LIMIT_MAX", b"DCGM_FI_DEV_BOARD_POWER_LIMIT_MAX_WATTS")
+_LET_WATTS = (
+    b"DCGM_FI_DEV_ENFORCED_POWER_LIMIT",
+    b"DCGM_FI_DEV_BOARD_POWER_LIMIT_ENFORCED_WATTS",
+    b"DCGM_FI_DEV_POWER_MGMT_LIMIT",
+    b"DCGM_FI_DEV_BOARD_POWER_LIMIT_REQUESTED_WATTS",
+)
 """Limits are on the page only where somebody added them to the CSV."""
 
-_LABEL = re.compile(rb'([A-Za-z_][A-Za-z0-9_]*)="((?:[^"\\]|\\.)*)"')
+_LABEL = re.compile(rb'(?:^|,\s*)([A-Za-z_][A-Za-z0-9_]*)="((?:[^"\\]|\\.)*)"')
 _INT64_BLANK = float(0x7FFFFFFFFFFFFFF0)
 _DOUBLE_BLANKS = range(140_737_488_355_328, 140_737_488_355_344)
 """DCGM's ways to say that there is no value; older releases of the exporter print them."""
 _ABSURD_WATTS = 1e5
+_INDEX_DIGITS = 4
 
 BoardKey = tuple[str, str]
-"""Its host, and its UUID, or its index where there is none."""
+"""Its UUID; where there is none, its host and its index. A host's name may change: it is the container's at times."""
 
 
 @dataclass(slots=True)
@@ -60,7 +67,7 @@ class Board:
     @property
     def key(self) -> BoardKey:
         """What tells it from all others."""
-        return self.host, self.uuid or str(self.index)
+        return ("", self.uuid) if self.uuid else (self.host, str(self.index))
 
 
 def is_of_dcgm_exporter(page: bytes) -> bool:
@@ -98,20 +105,20 @@ def _rows(page: bytes, name: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Labels and value of each row of a family, whether its rows stand together or not."""
     mark = b"\n" + name + b"{"
     at = page.find(mark)
-    while at >= 0:
-        end = page.find(b"\n", at + 1)
-        labels, _, value = page[at + len(mark) : end if end >= 0 else None].rpartition(b"}")
+    while at >= 0 and (end := page.find(b"\n", at + 1)) >= 0:  # a row without an end was cut off, perhaps in its value
+        labels, _, value = page[at + len(mark) : end].rpartition(b"}")
         yield labels, value
-        at = page.find(mark, end) if end >= 0 else -1
+        at = page.find(mark, end)
 
 
 def _board(found: dict[BoardKey, Board], labels: bytes) -> Board | None:
     """The board that a row is about; None where the row does not say."""
     told = {name.lower().decode(): value.decode("utf-8", "replace") for name, value in _LABEL.findall(labels)}
-    if not told.get("gpu", "").isdecimal():
+    index = told.get("gpu", "")
+    if not index.isdecimal() or len(index) > _INDEX_DIGITS:
         return None
     new = Board(
-        index=int(told["gpu"]),
+        index=int(index),
         uuid=told.get("uuid", ""),
         bus=told.get("pci_bus_id", ""),
         model=told.get("modelname", ""),

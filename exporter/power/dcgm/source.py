@@ -112,14 +112,14 @@ class DcgmSource:
     def _readings(self, there: Mapping[BoardKey, Board], at: Instant) -> list[Reading]:
         mine = {key: there[key] for key in self._devices if key in there}
         self._watch.look(at, {key: (board.joules, board.watts) for key, board in mine.items()})
-        if self._watch.frozen(at):
-            self._complain("frozen", f"{self._asker.url} has told the same for minutes: does its DCGM hang?")
-            return self._failures(at, "frozen")
         if not mine:
             hosts = ", ".join(sorted({board.host for board in there.values()} - {""}))
             other = f"; it tells of host {hosts}: a Service must lead to its own node's dcgm-exporter" if hosts else ""
             self._complain("not_listed", f"{self._asker.url} tells of none of our GPUs{other}")
             return self._failures(at, "not_listed")
+        if self._watch.frozen(at):
+            self._complain("frozen", f"{self._asker.url} has told the same for minutes: does its DCGM hang?")
+            return self._failures(at, "frozen")
         self._complain("", f"{self._asker.url} answers again")
         return [reading for key, device in self._devices.items() for reading in self._of(device, mine.get(key), at)]
 
