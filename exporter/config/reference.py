@@ -61,7 +61,9 @@ _CHECKS = """\
 - Names of servers are unique, and standard input (`-`) is read by one server at most.
 - `attribution.slice` <= `attribution.settle` <= `attribution.horizon`, and the horizon has at most 1,000,000 slices.
 - `power.source: auto` and `none` each stand alone; `rapl` and `cpu` meter the same energy and exclude each other.
-- `power.source: recording` needs `power.recording.path`.
+- `power.source: recording` needs `power.recording.path`, and `dcgm` needs `power.dcgm.url`; `nvml` and `dcgm` meter the
+  same GPUs and exclude each other.
+- `power.dcgm`: `token_file`, or `user` with `password_file`, and neither in `url`; `namespace` only with `pod`.
 - `power.cpu.idle_watts` <= `power.cpu.max_watts`.
 - Where both are lists, the GPUs of a server are among those of `power.gpus`; with `power.source: none` a
   server names none.
