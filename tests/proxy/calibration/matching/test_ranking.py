@@ -14,7 +14,7 @@ from exporter.proxy.calibration.matching.timings import Timings
 from exporter.simulate.physics import FITS, Physics
 from tests.proxy.served import busy_run, physics_of, profile, quiet_run, timings
 
-SEEDS = range(6)
+SEEDS = range(3)
 DIFFERENT = ("llama-3.1-8b", "qwen3-14b", "llama-3.1-70b")
 """Models whose steps differ by a third and more."""
 
@@ -35,11 +35,6 @@ def quiet(model: str, count: int, *, network_seconds: float = 0.0, seed: int = 0
 def busy(model: str, count: int, *, rate: float = 1.0, seed: int = 0) -> Timings:
     """Seen while others ask as well, `rate` a second."""
     return timings(busy_run(physics_of(model), 901, rate=rate, count=120), count, network_seconds=0.03, seed=seed)
-
-
-def slower(physics: Physics, factor: float) -> Physics:
-    """The same on hardware that takes so many times as long, whatever it does."""
-    return replace(physics, seconds=physics.seconds.plus(physics.seconds, factor - 1.0))
 
 
 def scaled(timings: Timings, factor: float) -> Timings:
@@ -66,7 +61,7 @@ def test_the_right_one_comes_first_whatever_the_network_adds(network_seconds: fl
 def test_load_on_the_remote_does_not_fool_it_badly() -> None:
     rankings = [
         (model, rank(candidates(*DIFFERENT), busy(model, 30, rate=rate, seed=seed)))
-        for model, seed, rate in itertools.product(DIFFERENT, range(4), (0.3, 1.0))
+        for model, seed, rate in itertools.product(DIFFERENT, range(2), (0.3, 1.0))
     ]
     assert hits(rankings) >= 0.85 * len(rankings)
     assert all(truth in ranking.among for truth, ranking in rankings if ranking.verdict == "match")
@@ -90,7 +85,7 @@ def test_a_confidence_is_how_often_it_is_right() -> None:
 
 
 def test_three_timings_give_low_confidence() -> None:
-    for model, seed in itertools.product(DIFFERENT, range(4)):
+    for model, seed in itertools.product(DIFFERENT, range(2)):
         few, many = (rank(candidates(*DIFFERENT), quiet(model, count, seed=seed)) for count in (3, 25))
         assert few.best.confidence < 0.85
         assert few.verdict != "match"
@@ -106,10 +101,9 @@ def test_twins_cannot_be_told_apart() -> None:
 
 @pytest.mark.parametrize("factor", [0.25, 0.5, 4.0])
 def test_hardware_that_is_in_none_of_the_calibrations_is_none_of_them(factor: float) -> None:
-    for model, seed in itertools.product(DIFFERENT, range(3)):
-        run = quiet_run(slower(physics_of(model), factor), 902, 25)
+    for model in DIFFERENT:
         others = candidates(*(name for name in DIFFERENT if name != model))
-        ranking = rank(others, timings(run, 20, seed=seed))
+        ranking = rank(others, scaled(quiet(model, 20), factor))
         assert (ranking.verdict, ranking.among) == ("none", ())
         assert not ranking.best.fits
 
