@@ -21,7 +21,7 @@ from concurrent.futures import Future
 from threading import Thread
 
 from exporter.clock import SystemClock
-from exporter.domain.errors import ConfigError, ExporterError, SourceError
+from exporter.domain.errors import ExporterError, SourceError
 from exporter.domain.settings import Settings
 from exporter.engine import Engine, PowerFeed
 from exporter.metering.opening import announce, check_devices, open_pipeline, power_feeds
@@ -150,7 +150,7 @@ class Changeover:
             await asyncio.to_thread(_stop, power)
             if not isinstance(error, ExporterError):
                 raise
-            self._note({found.name: SourceError(f"it works now, but {error}", kind=_kind(error))})
+            self._note({found.name: SourceError(f"it works now, but {error}", kind="configuration")})
             return False
         log.info(
             "changed over from power source %s to %s, which works now; it did not at first: %s",
@@ -183,7 +183,3 @@ def _stop(power: Sequence[PowerFeed]) -> None:
     """Stop them and close their sources; takes as long as a call into a driver does."""
     for feed in power:
         feed.sampler.stop()
-
-
-def _kind(error: ExporterError) -> str:
-    return "configuration" if isinstance(error, ConfigError) else "unusable"

@@ -57,6 +57,7 @@ def test_looks_are_further_and_further_apart_up_to_a_minute() -> None:
 
 def test_a_refusal_that_hardly_passes_is_looked_at_less_often() -> None:
     assert [seconds_until_next(looks, [NO_LIBRARY]) for looks in (0, 9)] == [60.0, 720.0]
+    assert seconds_until_next(0, [SourceError("nobody says why")]) == 60.0
 
 
 def test_only_what_may_come_later_is_looked_for() -> None:
@@ -166,8 +167,10 @@ async def test_gpus_that_are_not_those_of_the_settings_are_left_alone_and_said(
     caplog.set_level("INFO")
     wants_another = Settings(servers=(ServerSettings("chat", (), gpus=("gpu7",)),))
     tried: list[Steady] = []
+    said: list[Mapping[str, str]] = []
 
     def some_board(look: int) -> PowerSource:
+        said.append(bench.engine.published().health.passed_over)
         tried.append(Steady(GPU if look == 1 else Device("gpu7", "gpu", uuid="GPU-7"), bench.clock))
         return tried[-1]
 
@@ -176,6 +179,7 @@ async def test_gpus_that_are_not_those_of_the_settings_are_left_alone_and_said(
         await bench.changeover.run()
         assert bench.devices() == ["gpu7"]
     assert tried[0].closed.is_set()
+    assert said == [{"nvml": "driver_not_loaded"}, {"nvml": "configuration"}]
     assert "it works now, but servers[0].gpus: ['gpu7'] names none of the devices here: gpu0 GPU-1" in caplog.text
 
 
