@@ -9,8 +9,9 @@ import ssl
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse, IncompleteRead
 from pathlib import Path
+from typing import cast
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote_to_bytes, urlencode
 from urllib.request import HTTPSHandler, Request, build_opener
@@ -79,7 +80,7 @@ def access_of(options: argparse.Namespace) -> Access:
     if options.key_file is not None and options.cert_file is None:
         raise UsageError("--key-file: of no use without --cert-file")
     return Access(
-        token=_secret(options.token_file),
+        token=_token(options.token_file),
         user=options.user or "",
         password=_secret(options.password_file),
         ca_file=options.ca_file,
@@ -97,6 +98,13 @@ def _secret(path: Path | None) -> str:
         return path.read_text(encoding="utf-8").partition("\n")[0].strip()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from error
+
+
+def _token(path: Path | None) -> str:
+    token = _secret(path)
+    if path is not None and not (token and token.isascii() and token.isprintable()):
+        raise UsageError(f"{path}: its first line is no token")
+    return token
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,15 +148,20 @@ class Web:
         """
         where = self.url + path
         try:
-            with self._opener.open(self._request(where, form), timeout=self._timeout) as reply:
-                answer = Answer(reply.status, _text(reply.read(_LARGEST_BYTES + 1), where))
-        except HTTPError as error:
-            answer = Answer(error.code, error.read(1 << 16).decode("utf-8", "replace"))
+            with self._open(where, form) as reply:
+                answer = Answer(reply.status, _text(reply, where))
         except (URLError, HTTPException, OSError, ValueError) as error:
             raise WebError(f"{where} cannot be asked: {why(getattr(error, 'reason', error))}") from error
         if answer.status in {_UNAUTHORIZED, _FORBIDDEN}:
             raise WebError(refused(where, answer.status))
         return answer
+
+    def _open(self, where: str, form: Mapping[str, str] | None) -> HTTPResponse:
+        try:
+            reply: HTTPResponse = self._opener.open(self._request(where, form), timeout=self._timeout)
+        except HTTPError as error:
+            return cast("HTTPResponse", error)  # an answer as well, and all that is asked of one
+        return reply
 
     def _request(self, where: str, form: Mapping[str, str] | None) -> Request:
         request = Request(where, None if form is None else urlencode(form).encode())  # noqa: S310 - looked at
@@ -201,9 +214,12 @@ def trusting(access: Access) -> ssl.SSLContext:
     return context
 
 
-def _text(content: bytes, where: str) -> str:
+def _text(reply: HTTPResponse, where: str) -> str:
+    content = reply.read(_LARGEST_BYTES + 1)
     if len(content) > _LARGEST_BYTES:
         raise WebError(f"{where} answered more than {_LARGEST_BYTES >> 20} MiB: ask for fewer exporters")
+    if reply.length:  # to read so many at most leaves it unsaid that it broke off
+        raise IncompleteRead(content, reply.length)
     return content.decode("utf-8", "replace")
 
 

@@ -39,7 +39,10 @@ class Access(NamedTuple):
         if self.user is not None and self.token_file is not None:
             raise ValueError(f"{_name('user')} and {_name('token_file')}: at most one of the two ways to be let in")
         if self.token_file is not None:
-            return {"Authorization": f"Bearer {_secret('token_file', self.token_file)}"}
+            token = _secret("token_file", self.token_file)
+            if not (token and token.isascii() and token.isprintable()):
+                raise ValueError(_wrong("token_file", self.token_file, "its first line is no token"))
+            return {"Authorization": f"Bearer {token}"}
         if self.user is None or self.password_file is None:
             return {}
         return {"Authorization": basic(self.user, _secret("password_file", self.password_file))}

@@ -51,6 +51,13 @@ def test_a_file_that_holds_no_certificates_is_said_to_hold_none(secret: Path) ->
         Access(ca_file=secret).tls()
 
 
+@pytest.mark.parametrize("token", ["", "\n", "two\tparts", "secr\u20act"])
+def test_a_file_whose_first_line_cannot_be_shown_is_said_to_hold_no_token(tmp_path: Path, token: str) -> None:
+    (tmp_path / "token").write_text(token)
+    with pytest.raises(ValueError, match="token: its first line is no token"):
+        Access(token_file=tmp_path / "token").headers()
+
+
 def test_an_environment_that_does_not_fit_turns_the_program_s_client_off_with_a_warning(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

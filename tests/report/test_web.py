@@ -2,9 +2,11 @@
 
 import json
 import ssl
+from argparse import ArgumentParser
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPResponse
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -14,7 +16,7 @@ import pytest
 
 from exporter.domain.errors import ReportError, UsageError, WebError
 from exporter.report.sources import prometheus, running
-from exporter.web import Access
+from exporter.web import Access, access_of, add_access_arguments
 from tests.e2e.web import free_port
 from tests.server.access.authority import Pair, found, needs_openssl
 
@@ -26,6 +28,9 @@ class Answering(HTTPServer):
 
     status = 200
     body = EMPTY
+    lacks = 0
+    """So many bytes are announced that do not come."""
+    location = ""
     shown: str | None = None
 
     @property
@@ -41,7 +46,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
         body = self.server.body.encode()
         self.send_response(self.server.status)
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Length", str(len(body) + self.server.lacks))
+        if self.server.location:
+            self.send_header("Location", self.server.location)
         self.end_headers()
         self.wfile.write(body)
 
@@ -88,6 +95,32 @@ def test_nobody_there_is_said() -> None:
 @pytest.mark.parametrize("url", ["http://[", "http://127.0.0.1:port"])
 def test_an_address_that_cannot_be_one_is_said(url: str) -> None:
     assert "cannot be asked" in why(url)
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_an_answer_that_breaks_off_is_none(server: Answering, status: int) -> None:
+    server.status, server.lacks = status, 7
+    assert f"cannot be asked: IncompleteRead({len(EMPTY)} bytes read, 7 more expected)" in why(server.url)
+
+
+def test_an_error_of_which_nothing_more_comes_is_waited_for_no_longer_than_any_other(
+    server: Answering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading what an error says fails as all reading may."""
+    server.status = 500
+
+    def hangs(*_: object) -> bytes:
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr(HTTPResponse, "read", hangs)
+    assert "cannot be asked: timed out" in why(server.url)
+
+
+def test_a_redirection_is_followed_and_shown_nothing(server: Answering) -> None:
+    with answering() as other:
+        server.status, server.location = 302, f"{other.url}/api/v1/query"
+        assert "does it scrape an exporter" in why(server.url, Access(token="t0ken"))  # noqa: S106 - a test's
+    assert (server.shown, other.shown) == ("Bearer t0ken", None)
 
 
 def test_a_page_that_is_not_there_asks_for_prometheus_own_address(server: Answering) -> None:
@@ -139,6 +172,15 @@ def test_what_stands_in_the_url_is_shown_and_never_repeated(server: Answering) -
     said = why(f"http://me:s%40cret@127.0.0.1:{server.server_port}")
     assert server.shown == "Basic " + b64encode(b"me:s@cret").decode()
     assert "cret" not in said
+
+
+@pytest.mark.parametrize("token", ["", "two\tparts", "secr\u20act"])
+def test_a_file_whose_first_line_cannot_be_shown_is_wrong_usage(tmp_path: Path, token: str) -> None:
+    (tmp_path / "token").write_text(token)
+    parser = ArgumentParser()
+    add_access_arguments(parser)
+    with pytest.raises(UsageError, match="token: its first line is no token"):
+        access_of(parser.parse_args(["--token-file", str(tmp_path / "token")]))
 
 
 @pytest.mark.parametrize("url", ["prometheus:9090", "ftp://prometheus", "http://", "http://me:secret@"])
