@@ -290,8 +290,12 @@ class Follower:
         """Files that came and went under the same name while we were away: each succeeds the one before."""
         known = {mark.inode for mark in self._marks}
         for path, stat in generations_since(mark.path, earlier):
-            if stat.st_ino not in known:
+            if stat.st_ino in known:
+                continue
+            if len(self._files) < self._bounds.files:
                 self._open_nameless(mark.at_the_beginning_of(stat), path, now)
+            else:
+                self._marks.forgotten += 1
 
     def _open_nameless(self, mark: Mark, path: str, now: Instant) -> LogFile | None:
         """Read from here on in a file that was followed under another name, or would have been."""

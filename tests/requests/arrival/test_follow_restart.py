@@ -123,6 +123,21 @@ def test_files_that_came_and_went_meanwhile_are_read_in_their_order(log: Path, c
     assert follow.all_texts(after=10.0) == []
 
 
+def test_no_more_generations_are_opened_than_files_may_be_and_the_others_are_counted(log: Path) -> None:
+    follow = Follow(log, start_at="beginning", bounds=Bounds(files=3))
+    write(log, "0\n")
+    assert follow.texts() == ["0"]
+    for number in range(1, 6):
+        set_modified(log.rename(log.with_name(f"server.log.{number}")), 1000.0 + number)
+        write(log, f"{number}\n")
+    follow.restart()
+    assert follow.all_texts() == ["1", "2"]
+    assert follow.follower.tally.files == 3
+    assert follow.follower.tally.forgotten == 2
+    assert follow.texts(after=10.0) == []
+    assert follow.texts(after=1.0) == ["5"]
+
+
 def test_an_empty_file_between_two_does_not_let_the_later_one_go_first(log: Path) -> None:
     follow = Follow(log, start_at="beginning", bounds=Bounds(poll_lines=1))
     write(log, "0\n")
