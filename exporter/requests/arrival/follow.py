@@ -261,8 +261,7 @@ class Follower:
     # Files known from before: a restart, or a time when they could not be read.
 
     def _recall(self, fd: int, stat: os.stat_result) -> Mark | None:
-        mark = self._marks.take(fd, stat)
-        if mark is None:
+        if (mark := self._marks.take(fd, stat)) is None:
             return None
         start = mark.offset if mark.head_bytes else line_start(fd, mark.offset, self._bounds.line_bytes)
         return replace(mark, offset=start, rejoin=min(start, mark.rejoin))
@@ -270,9 +269,12 @@ class Follower:
     def _find_rotated(self, now: Instant) -> None:
         """Go on in files that lost their name or their content while we were away, and in those that came and went."""
         found = [(mark, self._follow_up(mark, now)) for mark in self._marks]
+        known = {mark.inode for mark in self._marks} | {inode for _, inode in self._files}
         for mark, path in found:
-            if path is not None:
-                self._open_generations(mark, path, now)
+            for name, stat in generations_since(mark.path, path) if path is not None else ():
+                if stat.st_ino not in known:
+                    known.add(stat.st_ino)
+                    self._open_generation(mark.at_the_beginning_of(stat), name, now)
 
     def _follow_up(self, mark: Mark, now: Instant) -> str | None:
         """Reopen the file under the name that it has now, or its copy if it was truncated; returns that name."""
@@ -286,16 +288,12 @@ class Follower:
         self._marks.drop(mark)
         return copy[1]
 
-    def _open_generations(self, mark: Mark, earlier: str, now: Instant) -> None:
-        """Files that came and went under the same name while we were away: each succeeds the one before."""
-        known = {mark.inode for mark in self._marks}
-        for path, stat in generations_since(mark.path, earlier):
-            if stat.st_ino in known:
-                continue
-            if len(self._files) < self._bounds.files:
-                self._open_nameless(mark.at_the_beginning_of(stat), path, now)
-            else:
-                self._marks.forgotten += 1
+    def _open_generation(self, mark: Mark, path: str, now: Instant) -> None:
+        """A file that came and went under the same name while we were away: it succeeds the one before."""
+        if len(self._files) < self._bounds.files:
+            self._open_nameless(mark, path, now)
+        else:
+            self._marks.forgotten += 1
 
     def _open_nameless(self, mark: Mark, path: str, now: Instant) -> LogFile | None:
         """Read from here on in a file that was followed under another name, or would have been."""
@@ -328,9 +326,8 @@ class Follower:
 
     def _read(self, now: Instant, wall_offset: float | None) -> list[Line]:
         waiting = deque(file for file in self._files.values() if file.lag)
-        if waiting:
-            waiting.rotate(self._turn)
-            self._turn += 1
+        waiting.rotate(self._turn)
+        self._turn += 1
         lines: list[Line] = []
         room = self._bounds.poll_bytes
         while waiting and room > 0 and len(lines) < self._bounds.poll_lines:
@@ -393,11 +390,9 @@ class Follower:
                 other.predecessor = file.predecessor
 
     def _conclude(self, now: Instant) -> None:
-        self.caught_up = True
+        self.caught_up = not any(file.lag for file in self._files.values())
         for file in self._files.values():
-            if file.lag:
-                self.caught_up = False
-            else:
+            if not file.lag:
                 file.end_seen = now
         if self.caught_up:
             # A file that a pattern matches since the last scan is not known yet.
