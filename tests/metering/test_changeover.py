@@ -18,9 +18,12 @@ from exporter.domain.settings import BudgetSettings, PowerSettings, RequestSetti
 from exporter.domain.snapshot import SettledRequest, Snapshot
 from exporter.domain.units import Instant, Joules, Watts
 from exporter.engine import Engine
+from exporter.metering import changeover
 from exporter.metering.changeover import Changeover, may_come_later, seconds_until_next
 from exporter.metering.opening import open_pipeline, power_feeds
 from exporter.pipeline.pipeline import Pipeline
+from exporter.pipeline.proxying import Proxying
+from exporter.pipeline.server import Server
 from exporter.power.sampler import Sampler
 from exporter.power.select import Factory, Opened
 from exporter.power.source import PowerSource
@@ -143,6 +146,7 @@ async def test_it_looks_until_the_driver_is_there_and_then_the_exporter_meters_b
         assert bench.engine.published().health.passed_over == {}
         assert bench.estimate.closed.is_set()
     [told] = [record.message for record in caplog.records if "changed over" in record.message]
+    assert "metering gpu0 (a board) by nvml: power" in caplog.text
     assert told == (
         "changed over from power source cpu to nvml, which works now; "
         "it did not at first: NVML cannot start: driver_not_loaded"
@@ -183,7 +187,11 @@ async def test_gpus_that_are_not_those_of_the_settings_are_left_alone_and_said(
     assert "it works now, but servers[0].gpus: ['gpu7'] names none of the devices here: gpu0 GPU-1" in caplog.text
 
 
-async def test_a_driver_that_hangs_holds_nothing_up_and_what_it_gives_too_late_is_closed() -> None:
+async def test_a_driver_that_hangs_holds_nothing_up_and_what_it_gives_too_late_is_closed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(changeover, "_HANGS_SECONDS", 0.0)
+    monkeypatch.setattr(changeover, "_POLL_SECONDS", 0.0)
     hanging, late = threading.Event(), Steady(GPU, SystemClock())
 
     def hang(_look: int) -> PowerSource:
@@ -194,12 +202,15 @@ async def test_a_driver_that_hangs_holds_nothing_up_and_what_it_gives_too_late_i
     async with bench.running():
         looking = asyncio.create_task(bench.changeover.run())
         assert await asyncio.to_thread(bench.looked.wait, 20.0)
+        for _ in range(100):
+            await asyncio.sleep(0)
         looking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await looking
         assert (bench.looks, bench.devices()) == (1, ["cpu0"])
         hanging.set()
         assert await asyncio.to_thread(late.closed.wait, 20.0)
+    assert caplog.text.count("nvml was tried again and does not answer; it is waited for") == 1
 
 
 async def test_a_bug_in_a_look_is_counted_and_metering_goes_on(caplog: pytest.LogCaptureFixture) -> None:
@@ -284,6 +295,9 @@ def state(tmp_path: Path) -> Path:
     return directory
 
 
+DAILY = BudgetSettings("day", Joules(1e6), window_seconds=86_400.0)
+
+
 class OnALog:
     """An engine that reads a log, on a clock that the test moves, with readings that it makes."""
 
@@ -352,6 +366,19 @@ def test_books_that_were_closed_in_vain_go_on_and_balance(
     assert sum(cpu.booked.values()) + cpu.unsettled_joules == pytest.approx(cpu.metered_joules)
 
 
+def test_what_was_told_and_read_just_before_the_change_is_in_the_old_books(world: World, log: Path) -> None:
+    told = OnALog(world, log, budgets=(DAILY,))
+    before = told.live(30.0).budgets[0].consumed_joules
+    world.pass_(0.9)
+    told.engine._power[0].sampler._read_once()
+    write(log, "unheard", world.wall - 2.0, world.wall - 1.0)
+    after = told.change_over().budgets[0].consumed_joules
+    [request] = told.settled
+    assert (request.id, request.method) == ("unheard", "estimated")
+    assert request.joules == pytest.approx(100.0, rel=0.01)
+    assert after - before == pytest.approx(90.0, rel=0.01)
+
+
 def test_recent_requests_are_still_known_after_the_change(world: World, log: Path) -> None:
     told = OnALog(world, log)
     told.live(5.0)
@@ -361,8 +388,7 @@ def test_recent_requests_are_still_known_after_the_change(world: World, log: Pat
 
 
 def test_a_budget_for_all_that_is_metered_never_goes_back(world: World, log: Path) -> None:
-    daily = BudgetSettings("day", Joules(1e6), window_seconds=86_400.0)
-    told = OnALog(world, log, budgets=(daily,))
+    told = OnALog(world, log, budgets=(DAILY,))
     consumed = [told.live(20.0).budgets[0].consumed_joules]
     consumed.append(told.change_over(GPU).budgets[0].consumed_joules)
     consumed.append(told.live(20.0).budgets[0].consumed_joules)
@@ -429,8 +455,7 @@ def test_the_same_hardware_goes_on_with_what_it_taught(world: World, log: Path) 
         told.live(3.0)
     told.live(8.0)
     before = told.engine.snapshot.proxies
-    told.change_over(CPU)
-    assert [view.coefficients for view in told.engine.snapshot.proxies] == [view.coefficients for view in before]
+    assert told.change_over(CPU).proxies == before != ()
 
 
 def test_what_a_gpu_taught_and_its_books_outlive_a_restart_before_its_driver(
@@ -452,6 +477,42 @@ def test_what_a_gpu_taught_and_its_books_outlive_a_restart_before_its_driver(
     [gpu] = again.live(20.0).devices
     assert sum(gpu.booked.values()) + gpu.unsettled_joules == pytest.approx(gpu.metered_joules)
     again.engine.close()
+
+
+def test_samples_of_scores_are_handed_on_to_the_same_hardware_and_to_no_other(
+    world: World, log: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handed: list[object] = []
+    monkeypatch.setattr(Server, "samples", lambda _self: {"of": "the old hardware"})
+    monkeypatch.setattr(Proxying, "restore", lambda _self, _books, samples: handed.append(samples))
+    told = OnALog(world, log, state, GPU)
+    told.live(12.0)
+    told.change_over(GPU)
+    assert handed == [{"of": "the old hardware"}]
+    told.change_over(CPU)
+    told.change_over(GPU)
+    assert handed[1:] == [{}]
+    told.engine.close()
+
+
+def test_of_devices_that_come_and_go_only_the_latest_are_remembered(world: World, log: Path) -> None:
+    told = OnALog(world, log)
+    for number in range(40):
+        told.change_over(Device("gpu0", "gpu", uuid=f"GPU-{number}", model=f"board {number}"))
+    pipeline = told.engine.pipeline
+    assert list(pipeline.ledger.absent) == [f"GPU-{number}" for number in range(7, 39)]
+    learned = pipeline.servers["chat"].snapshot()["learned_elsewhere"]
+    assert list(learned) == [f"gpu board {number} measured" for number in (36, 37, 38)]
+
+
+def test_a_state_of_before_there_were_absent_devices_can_be_gone_on_from(world: World, log: Path) -> None:
+    told = OnALog(world, log)
+    before = told.live(20.0)
+    whole = json.loads(told.engine.pipeline.checkpoint(set())["pipeline"] or b"")
+    del whole["ledger"]["absent"], whole["servers"]["chat"]["learned_on"], whole["servers"]["chat"]["learned_elsewhere"]
+    again = open_pipeline(told.settings, [CPU], Instant(world.wall), None)
+    again.restore({"pipeline": json.dumps(whole).encode()})
+    assert again.snapshot(Instant(world.wall)).devices[0].metered_joules == before.devices[0].metered_joules
 
 
 def test_a_restart_after_the_change_goes_on_with_the_books_of_the_new_devices(
