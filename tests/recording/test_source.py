@@ -153,6 +153,7 @@ def test_so_they_are_where_a_counter_wraps_and_where_one_begins_anew(source: Ope
         assert joules == pytest.approx(books[device.name].metered_joules, abs=0.01)
         assert meter.resets == books[device.name].counter_resets
     assert all(reading.joules >= 0.0 for reading in said if isinstance(reading, CounterReading))
+    assert {device.counter_range_joules for device in one.devices} == {None}
 
 
 def test_played_again_a_counter_goes_on_from_where_it_was(source: Opener, tmp_path: Path) -> None:
@@ -231,6 +232,7 @@ def test_at_its_end_every_device_is_silent_and_says_why(
     assert len(values(play(one, now, 3.0))) == 80
     now.now = later(now.now, 0.1)
     assert one.read() == [ReadFailure("gpu0", now.now, OVER), ReadFailure("cpu0", now.now, OVER)]
+    assert one._recording._file.closed
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
         f"power.source recording has nothing more to say: {path} is over"
     ]
@@ -279,6 +281,32 @@ def test_a_file_that_became_another_is_not_played_on(
     assert caplog.text.count("nothing more to say") == 1
 
 
+def test_a_file_that_was_emptied_is_not_played_on(
+    source: Opener, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tape(tmp_path / "r", drawn(GPU, [100.0] * 40))
+    now = Time()
+    one = source(path, now, loop=True)
+    play(one, now, 1.0)
+    write_lines(path, lines(path)[:1])
+    assert play(one, now, 2.0)[-1] == ReadFailure("gpu0", now.now, DAMAGED)
+    assert "holds no readings" in caplog.text
+
+
+def test_a_round_ends_with_its_latest_reading_even_if_another_was_told_after_it(source: Opener, tmp_path: Path) -> None:
+    with recorded(tmp_path / "r", devices=(GPU, CPU)) as pipeline:
+        for reading in drawn(GPU, [100.0] * 41):
+            pipeline.receive_reading(reading)
+        pipeline.advance(later(BEGIN, 2.1))
+        pipeline.receive_reading(PowerReading("cpu0", later(BEGIN, 1.9), Watts(5.0)))
+        pipeline.advance(later(BEGIN, 2.2))
+    now = Time()
+    said = play(source(tmp_path / "r", now, loop=True), now, 6.0)
+    of_gpu = [reading.at for reading in said if reading.device == "gpu0"]
+    assert len(of_gpu) > 2 * 41
+    assert all(after > before for before, after in pairwise(of_gpu))
+
+
 def test_a_moment_is_not_played_over_and_over(source: Opener, tmp_path: Path) -> None:
     now = Time()
     said = play(source(tape(tmp_path / "r", drawn(GPU, [100.0] * 5)), now, loop=True), now, 2.0)
@@ -298,8 +326,11 @@ def test_after_a_long_pause_no_call_says_it_all_and_nothing_is_lost(source: Open
 
 
 def test_the_file_is_read_as_it_is_played(source: Opener, tmp_path: Path) -> None:
-    noise = np.random.default_rng(1).uniform(100.0, 700.0, 20_000).tolist()
-    path = tape(tmp_path / "r", drawn(GPU, noise, 0.01))
+    noise = np.random.default_rng(1).uniform(100.0, 700.0, 30_000).tolist()
+    path = tmp_path / "r"
+    with recorded(path, devices=(GPU,)) as pipeline:
+        for reading in drawn(GPU, noise, 0.01):
+            pipeline.receive_reading(reading)
     assert path.stat().st_size > 2 * 65_536
     one = source(path, now := Time())
     play(one, now, 5.0, 0.5)

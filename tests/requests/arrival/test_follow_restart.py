@@ -87,6 +87,17 @@ def test_a_truncated_file_that_has_grown_again_is_read_from_its_beginning(log: P
     assert follow.texts() == ["two is longer"]
 
 
+def test_a_truncated_file_that_begins_as_it_did_is_read_from_its_beginning(log: Path) -> None:
+    banner = "=" * 300
+    follow = Follow(log)
+    write(log, f"{banner}\nold\n")
+    follow.texts()
+    os.truncate(log, 0)
+    write(log, f"{banner}\n")
+    follow.restart()
+    assert follow.texts() == [banner]
+
+
 def test_what_was_copied_and_truncated_meanwhile_is_read_on_in_the_copy(log: Path) -> None:
     follow = Follow(log, start_at="beginning")
     write(log, "1\n2\n")
