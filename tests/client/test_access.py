@@ -9,6 +9,7 @@ import pytest
 from exporter.client import Access, EnergyClient
 from exporter.client import client as client_module
 from exporter.client.access import advice_for_error, advice_for_status, from_environment
+from exporter.client.link import Answer
 
 
 @pytest.fixture
@@ -92,3 +93,7 @@ def test_there_is_advice_only_where_something_is_known() -> None:
     assert "begin with http://" in advice_for_error(OSError("[SSL: WRONG_VERSION_NUMBER] wrong version"), secure=True)
     assert "begin with https://" in advice_for_error(ConnectionResetError(104, "reset"), secure=False)
     assert advice_for_error(ConnectionResetError(104, "reset"), secure=True) == ""
+
+
+def test_of_a_long_answer_the_beginning_is_repeated() -> None:
+    assert Answer(500, "x" * 1000 + "\nmore").words == "answered 500: " + "x" * 400

@@ -7,8 +7,11 @@ from dataclasses import replace
 import pytest
 
 from exporter.clock import SystemClock
+from exporter.doctor import slow
 from exporter.doctor.finding import Finding
 from exporter.doctor.power import examine
+from exporter.doctor.probe import Measured
+from exporter.domain.readings import Device
 from exporter.domain.settings import DcgmSettings, PowerSettings
 from exporter.metering.opening import sources_for
 from tests.doctor.conftest import the
@@ -45,6 +48,13 @@ def test_a_second_is_in_order(settings: PowerSettings, fake: FakeDcgm) -> None:
     fake.collect = 1.0
     quick = replace(settings, dcgm=replace(settings.dcgm, collect_seconds=1.0))
     assert the(findings(quick), "gpu0 pace").verdict == "ok"
+
+
+def test_what_was_seen_goes_before_what_was_configured() -> None:
+    device = Device("gpu0", "gpu", has_counter=True, period_seconds=30.0)
+    seen = Measured(device, 20, {}, 2.0, False, 300.0, 40.0, 12e3, 12e3)  # noqa: FBT003 - as they stand there
+    (pace,) = slow.examine(seen)
+    assert (pace.verdict, pace.text) == ("ok", "is collected every 2 s")
 
 
 def test_a_page_without_energy_is_called_poor(settings: PowerSettings, fake: FakeDcgm) -> None:

@@ -59,7 +59,8 @@ class FakeDcgm:
     Attributes:
         time: the fake's clock.
         collect: seconds between collections; the first is at `phase`.
-        down: answers nothing. silent: has collected nothing yet. frozen_at: has collected nothing since.
+        down: answers nothing. closes: ends each connection after one answer.
+        silent: has collected nothing yet. frozen_at: has collected nothing since.
     """
 
     time: Callable[[], float]
@@ -68,6 +69,7 @@ class FakeDcgm:
     phase: float = 0.0
     names: Names = "usual"
     down: bool = False
+    closes: bool = False
     silent: bool = False
     frozen_at: float | None = None
     status: int = 200
@@ -163,6 +165,8 @@ def serving(fake: FakeDcgm, certificate: Path | None = None) -> Iterator[str]:
             body = fake.page().encode()
             self.send_response(fake.status)
             self.send_header("Content-Length", str(len(body)))
+            if fake.closes:
+                self.send_header("Connection", "close")
             self.end_headers()
             self.wfile.write(body)
 

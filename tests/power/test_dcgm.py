@@ -93,7 +93,7 @@ class TestPage:
         page = "".join(
             f'DCGM_FI_DEV_POWER_USAGE{{gpu="0",UUID="GPU-26",GPU_I_PROFILE="1g.6gb",GPU_I_ID="{one}"}} 52.6{one}\n'
             f'DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION{{gpu="0",UUID="GPU-26",GPU_I_ID="{one}"}} 700{one}\n'
-            for one in (3, 4, 5, 6)
+            for one in (3, 6, 5, 4)
         )
         (told,) = boards(page.encode()).values()
         assert told.joules == pytest.approx(7.006)
@@ -119,6 +119,14 @@ class TestPage:
         page = render([FakeBoard()], 0.0) + f"{let}{labels} 600\n{most}{labels} 700\n"
         told = {(board.let_watts, board.most_watts) for board in boards(page.encode()).values()}
         assert told == {(None, None), (600.0, 700.0)}
+
+    def test_of_two_limits_the_enforced_one_is_meant_and_none_is_no_watts(self) -> None:
+        labels = '{gpu="0",UUID="GPU-9"}'
+        page = (
+            f"DCGM_FI_DEV_POWER_MGMT_LIMIT{labels} 650\nDCGM_FI_DEV_ENFORCED_POWER_LIMIT{labels} 600\n"
+            f"DCGM_FI_DEV_POWER_MGMT_LIMIT_MAX{labels} 0\n"
+        )
+        assert [(board.let_watts, board.most_watts) for board in boards(page.encode()).values()] == [(600.0, None)]
 
     def test_a_row_that_was_cut_off_is_none(self) -> None:
         """What is left of its value would be far too little: a counter that went back."""
@@ -192,6 +200,20 @@ class TestChoice:
         assert [device.name for device in bench.open(pod="chat-0", wait_seconds=60.0).devices] == ["gpu0"]
         assert bench.now() >= at_last
 
+    def test_it_waits_for_energy_where_power_is_told_already(self, bench: Bench) -> None:
+        energy, at_last = FakeBoard().joules, bench.now() + 40.0
+        assert energy is not None
+        bench.fake.boards = [FakeBoard(joules=None)]
+        waited = bench.wait
+
+        def wait(seconds: float) -> None:
+            waited(seconds)
+            bench.fake.replace(0, joules=energy if bench.now() >= at_last else None)
+
+        bench.wait = wait  # type: ignore[method-assign]
+        assert bench.open(wait_seconds=60.0).devices[0].has_counter
+        assert at_last <= bench.now() < at_last + 2.0
+
 
 class TestRefusals:
     def test_nobody_listening_is_said_with_what_to_do(self, bench: Bench) -> None:
@@ -249,6 +271,33 @@ class TestReading:
         assert sum(isinstance(reading, PowerReading) for reading in readings) == 4
         assert sum(isinstance(reading, CounterReading) for reading in readings) == 90
 
+    def test_power_is_told_once_for_each_collection_though_they_were_expected_more_often(self, bench: Bench) -> None:
+        source = bench.open(collect_seconds=1.0)
+        bench.read(source, 60.0)
+        assert sum(isinstance(reading, PowerReading) for reading in bench.read(source, 90.0)) == 3
+
+    def test_a_service_that_leads_to_two_nodes_by_turns_makes_no_collection_of_each_turn(self, bench: Bench) -> None:
+        source, ours = bench.open(), list(bench.fake.boards)
+        bench.read(source, 30.0)
+        readings = []
+        for turn in range(90):
+            bench.fake.boards = [OTHER_HOST] if turn % 2 else ours
+            readings += bench.read(source, 1.0)
+        assert sum(isinstance(reading, PowerReading) for reading in readings) == 3
+        assert reasons(readings) == {"not_listed"}
+
+    def test_a_reading_is_of_the_middle_of_a_question(self, bench: Bench) -> None:
+        source = bench.open()
+
+        def slow(at: float) -> float:
+            bench.wait(0.5)
+            return 300.0 + at % 7.0
+
+        bench.fake.replace(0, watts=slow)
+        bench.wait(2.0)
+        before = bench.now()
+        assert {reading.at for reading in source.read()} == {before + 0.25}
+
     def test_it_asks_at_its_own_pace(self, bench: Bench) -> None:
         source = bench.open()
         asked = bench.fake.asked
@@ -295,6 +344,14 @@ class TestReading:
         assert between(segments, 1060.0, 1240.0) == pytest.approx(300.0 * 180.0, rel=0.02)
         assert meter.period_seconds == pytest.approx(30.0, abs=1.0)
         assert meter.gap_seconds == 0.0
+
+    def test_a_board_without_a_counter_whose_power_goes_blank_has_no_value(self, bench: Bench) -> None:
+        bench.fake.replace(0, joules=None)
+        source = bench.open()
+        bench.fake.replace(0, watts=lambda _: BLANK)
+        readings = bench.read(source, 5.0)
+        assert len(readings) == 5
+        assert reasons(readings) == {"no_value"}
 
     def test_a_power_that_never_changes_is_told_anew(self, bench: Bench) -> None:
         bench.fake.replace(0, joules=None, watts=lambda _: 25.0)
@@ -370,6 +427,14 @@ class TestTrouble:
         bench.read(source, 60.0)
         bench.fake.frozen_at = bench.now()
         assert reasons(bench.read(source, 100.0)) == set()
+        assert reasons(bench.read(source, 100.0)) == {"frozen"}
+
+    def test_a_slow_collection_is_not_taken_for_frozen(self, bench: Bench) -> None:
+        bench.fake.collect = 60.0
+        source = bench.open(collect_seconds=60.0)
+        bench.read(source, 120.0)
+        bench.fake.frozen_at = bench.now()
+        assert reasons(bench.read(source, 180.0)) == set()
         assert reasons(bench.read(source, 100.0)) == {"frozen"}
 
     def test_a_counter_that_stands_still_while_power_is_drawn_gives_way(self, bench: Bench) -> None:

@@ -153,6 +153,36 @@ def test_the_next_answer_has_all_its_time_again(monkeypatch: pytest.MonkeyPatch)
     assert fake.connections == 1
 
 
+def test_what_has_not_answered_in_time_on_a_connection_kept_open_is_not_asked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks, pause = [0], [0.1]
+
+    def tick() -> float:
+        looks[0] += 1
+        return looks[0] * pause[0]
+
+    monkeypatch.setattr(asking, "time", SimpleNamespace(monotonic=tick))
+    with serving(FakeDcgm(lambda: 0.0)) as url:
+        asker = Asker(DcgmSettings(url=url, timeout_seconds=2.0))
+        asker.ask()
+        looks[0], pause[0] = 0, 10.0
+        with pytest.raises(AskError, match="did not answer within 2 s"):
+            asker.ask()
+        asker.close()
+    assert looks == [2]
+
+
+def test_a_token_that_was_renewed_is_shown_at_the_next_connection(tmp_path: Path) -> None:
+    token, fake = tmp_path / "token", FakeDcgm(lambda: 0.0, closes=True)
+    with serving(fake) as url:
+        asker = Asker(DcgmSettings(url=url, token_file=str(token)))
+        for secret in ("one", "two"):
+            token.write_text(secret)
+            asker.ask()
+            assert fake.headers["Authorization"] == f"Bearer {secret}"
+
+
 def test_a_page_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asking, "_MOST_BYTES", 100)
     with answering(whole(b"x" * 101)) as url:

@@ -207,9 +207,10 @@ class TestSampler:
         assert (source.reads, source.closed) == (1, 1)
 
 
-def test_power_that_is_new_every_half_minute_is_not_down_in_between() -> None:
+@pytest.mark.parametrize("has_counter", [False, True])
+def test_power_that_is_new_every_half_minute_is_not_down_in_between_and_a_counter_is(has_counter: bool) -> None:  # noqa: FBT001 - parametrized
     class Seldom(ScriptedSource):
-        devices = (Device("gpu0", "gpu", period_seconds=30.0),)
+        devices = (Device("gpu0", "gpu", has_counter=has_counter, period_seconds=30.0),)
 
         def read(self) -> Sequence[Reading]:
             return super().read() if self.reads == 0 else []
@@ -230,7 +231,7 @@ def test_power_that_is_new_every_half_minute_is_not_down_in_between() -> None:
             break
         time.sleep(0.005)
     clock.ahead = 40.0
-    assert sampler.up
+    assert sampler.up == (not has_counter)
     clock.ahead = 80.0
     assert not sampler.up
     sampler.stop()
