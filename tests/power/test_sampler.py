@@ -208,7 +208,7 @@ class TestSampler:
 
 
 @pytest.mark.parametrize("has_counter", [False, True])
-def test_power_that_is_new_every_half_minute_is_not_down_in_between_and_a_counter_is(has_counter: bool) -> None:  # noqa: FBT001 - parametrized
+def test_power_that_is_new_every_half_minute_is_not_down_in_between_and_a_counter_is(*, has_counter: bool) -> None:
     class Seldom(ScriptedSource):
         devices = (Device("gpu0", "gpu", has_counter=has_counter, period_seconds=30.0),)
 

@@ -8,9 +8,15 @@ import numpy as np
 import pytest
 
 from exporter.proxy.calibration.latency import Level
-from exporter.proxy.calibration.matching.fitting import LEAST_LOG_ODDS, WITNESSES, log_evidence_of_anything
+from exporter.proxy.calibration.matching.fitting import (
+    LEAST_LOG_ODDS,
+    WITNESSES,
+    goodness,
+    log_evidence_of_anything,
+)
 from exporter.proxy.calibration.matching.ranking import rank
 from exporter.proxy.calibration.matching.timings import Timings
+from exporter.proxy.calibration.matching.trial import Trial
 from tests.proxy.served import busy_run, physics_of, profile, quiet_run, timings
 
 MODELS = ("llama-3.1-8b", "qwen3-14b", "llama-3.1-70b")
@@ -76,6 +82,18 @@ def test_what_fits_only_because_it_expects_anything_does_not_fit() -> None:
     ranking = rank({"small": profile(small).levels}, timings(quiet_run(large, 901, 30), 25))
     assert ranking.best.inside > 0.9
     assert (ranking.verdict, ranking.best.against) == ("none", "otherwise")
+
+
+@pytest.mark.parametrize(("every", "fits"), [(10, True), (2, False)])
+def test_where_half_of_the_times_are_not_to_be_expected_it_does_not_fit_even_if_nothing_else_does(
+    every: int, *, fits: bool
+) -> None:
+    seen = seen_of("qwen3-14b", 30)
+    seen.time_to_first_token_seconds[::every] += 50.0
+    seen.seconds[::every] += 50.0 + 30.0 * np.arange(len(seen.seconds[::every]))
+    trial = Trial.of(profile(physics_of("qwen3-14b")).levels, seen)
+    found = goodness(trial, trial.log_likelihood(), log_odds=0.0)
+    assert (found.against is None) == fits
 
 
 def test_a_neighbour_is_not_excluded_by_three_timings_nor_named_for_certain() -> None:

@@ -181,8 +181,12 @@ def test_timings_of_the_first_token_alone_and_of_no_known_prompt_still_count() -
     assert (ranking.first_tokens, ranking.best.name) == (0, "llama-3.1-70b")
 
 
-def test_a_calibration_that_knows_nothing_never_fits() -> None:
-    ranking = rank({"empty": LatencyProfile().levels, **candidates("qwen3-14b")}, quiet("qwen3-14b", 10))
+@pytest.mark.parametrize("count", [1, 10])
+def test_a_calibration_that_knows_nothing_never_fits(count: int) -> None:
+    seen = quiet("qwen3-14b", count)
+    if count == 1:
+        seen.output_tokens[:] = np.nan  # a single time refutes nobody by its likelihood
+    ranking = rank({"empty": LatencyProfile().levels, **candidates("qwen3-14b")}, seen)
     assert [(fit.name, fit.fits) for fit in ranking.fits] == [("qwen3-14b", True), ("empty", False)]
 
 
