@@ -84,7 +84,7 @@ class Mark:
 
     def in_a_copy(self) -> tuple["Mark", str] | None:
         """The same place in the copy that was made before the file was truncated, and the copy's name."""
-        for path, stat in copies_of(self.path, self.offset) if self.head_bytes else ():
+        for path, stat in copies_of(self.path) if self.head_bytes else ():
             moved = replace(self, device=stat.st_dev, inode=stat.st_ino)
             with suppress(OSError):
                 if stat.st_ino != self.inode and moved.is_of(path):

@@ -47,14 +47,13 @@ def sibling_of(path: str, inode: int) -> str | None:
     return None
 
 
-def copies_of(path: str, size: int) -> list[tuple[str, os.stat_result]]:
-    """Files that rotation may have copied `path` to, the latest first: beside it, named after it, no shorter than that.
+def copies_of(path: str) -> list[tuple[str, os.stat_result]]:
+    """Files that rotation may have copied `path` to, the latest first: beside it, and named after it.
 
     For example `server.log.1`, `server.log-20260102` or `server-1.log`; one compressed at once is beyond us.
     """
     real = Path(os.path.realpath(path))
-    stem = real.name.partition(".")[0] or real.name
-    found = [one for one in _files_beside(real, stem) if one[1].st_size >= size]
+    found = _files_beside(real, real.name.partition(".")[0] or real.name)
     return sorted(found, key=lambda one: one[1].st_ctime_ns, reverse=True)
 
 

@@ -147,6 +147,30 @@ def test_an_empty_file_between_two_rotations_does_not_let_the_latest_go_first(lo
     assert read + follow.all_texts() == ["0", *old, "new"]
 
 
+def test_a_file_that_begins_as_it_did_is_not_taken_for_its_own_copy(log: Path) -> None:
+    banner = "=" * 300
+    follow = Follow(log, start_at="beginning")
+    write(log, f"{banner}\nhalf")
+    assert follow.texts() == [banner]
+    write(log, " and whole\n")
+    shutil.copyfile(log, log.with_suffix(".1"))
+    os.truncate(log, 0)
+    write(log, f"{banner}\n")
+    assert follow.texts() == ["half and whole", banner]
+
+
+def test_of_copies_that_begin_alike_the_latest_is_read_on(log: Path) -> None:
+    banner = "=" * 300
+    write(log.with_suffix(".2"), f"{banner}\nmuch older\nand read then\n")
+    follow = Follow(log, start_at="beginning")
+    write(log, f"{banner}\n1\n")
+    assert follow.texts() == [banner, "1"]
+    write(log, "2\n")
+    shutil.copyfile(log, log.with_suffix(".1"))
+    os.truncate(log, 0)
+    assert follow.texts() == ["2"]
+
+
 def test_late_writes_to_a_rotated_file_are_read(log: Path) -> None:
     follow = Follow(log, start_at="beginning")
     write(log, "1\n")
