@@ -96,6 +96,20 @@ def test_where_half_of_the_times_are_not_to_be_expected_it_does_not_fit_even_if_
     assert (found.against is None) == fits
 
 
+def test_twice_the_load_is_less_likely_by_a_third_and_all_of_it_is_certain() -> None:
+    log_prior = Trial.of(profile(physics_of("qwen3-14b")).levels, seen_of("qwen3-14b", 1)).log_prior
+    assert np.exp(log_prior).sum() == pytest.approx(1.0)
+    assert log_prior[0] - log_prior[2] == pytest.approx(math.log(1.5))
+
+
+def test_what_is_left_out_as_negligible_is_so() -> None:
+    seen = seen_of("qwen3-14b", 3)
+    trial = Trial.of(profile(physics_of("qwen3-14b")).levels, seen)
+    likelihood, every = trial.log_likelihood(), np.ones((len(seen), 1))
+    whole = np.log(np.exp(likelihood @ every + trial.log_prior[:, None]).sum(axis=0))
+    assert trial.evidence(likelihood, every) == pytest.approx(whole, rel=1e-9)
+
+
 def test_a_neighbour_is_not_excluded_by_three_timings_nor_named_for_certain() -> None:
     ranking = rank({"it": profile(physics_of("qwen3-32b")).levels}, seen_of("llama-3.1-70b", 3))
     assert ranking.verdict == "unclear"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from exporter.proxy.calibration.latency import LatencyProfile, Level
-from exporter.proxy.calibration.matching.ranking import MOST_TIMINGS, Ranking, rank
+from exporter.proxy.calibration.matching.ranking import MOST_TIMINGS, Ranking, _halves, rank
 from exporter.proxy.calibration.matching.timings import Timings
 from exporter.simulate.physics import FITS, Physics
 from tests.proxy.served import busy_run, physics_of, profile, quiet_run, timings
@@ -163,6 +163,11 @@ def test_any_number_of_timings_will_do(count: int) -> None:
     ranking = rank(candidates(*DIFFERENT), quiet("llama-3.1-70b", count))
     assert ranking.timings == count
     assert 1 / 3 <= ranking.best.confidence <= 1.0
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 16, 17, 100])
+def test_every_timing_is_in_as_many_halves_as_it_is_left_out_of(count: int) -> None:
+    assert _halves(count).mean(axis=1) == pytest.approx(np.full(count, 0.5))
 
 
 def test_of_very_many_timings_some_are_used() -> None:
