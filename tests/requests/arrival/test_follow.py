@@ -159,16 +159,47 @@ def test_a_file_that_begins_as_it_did_is_not_taken_for_its_own_copy(log: Path) -
     assert follow.texts() == ["half and whole", banner]
 
 
+def test_what_was_copied_twice_before_it_was_read_is_read_in_its_order(log: Path) -> None:
+    follow = Follow(log, start_at="beginning", bounds=Bounds(poll_lines=1))
+    write(log, "0\n")
+    read = follow.texts()
+    lines = [f"{number:01000}" for number in range(150)]
+    for number, some in enumerate((lines[:100], lines[100:])):
+        write(log, "\n".join(some) + "\n")
+        read += follow.texts()
+        shutil.copyfile(log, log.with_suffix(f".{number}"))
+        os.truncate(log, 0)
+        read += follow.texts()
+    write(log, "last\n")
+    assert read + follow.all_texts() == ["0", *lines, "last"]
+
+
+def test_a_line_in_pieces_is_joined_across_a_copy(log: Path) -> None:
+    stamp = "2026-01-01T00:00:00Z"
+    follow = Follow(log, start_at="beginning")
+    write(log, f"{stamp} stdout F before\n")
+    assert follow.texts() == ["before"]
+    write(log, f"{stamp} stdout P one \n")
+    shutil.copyfile(log, log.with_suffix(".1"))
+    os.truncate(log, 0)
+    write(log, f"{stamp} stdout F line\n")
+    assert follow.texts() == ["one line"]
+
+
 def test_of_copies_that_begin_alike_the_latest_is_read_on(log: Path) -> None:
     banner = "=" * 300
     write(log.with_suffix(".2"), f"{banner}\nmuch older\nand read then\n")
     follow = Follow(log, start_at="beginning")
     write(log, f"{banner}\n1\n")
     assert follow.texts() == [banner, "1"]
+    read_at = follow.now
     write(log, "2\n")
     shutil.copyfile(log, log.with_suffix(".1"))
     os.truncate(log, 0)
-    assert follow.texts() == ["2"]
+    (line,) = follow.lines()
+    assert (line.text, line.not_before) == ("2", read_at)
+    assert follow.texts(after=10.0) == []
+    assert follow.follower.tally.files == 1  # the copy is let go
 
 
 def test_late_writes_to_a_rotated_file_are_read(log: Path) -> None:

@@ -149,6 +149,21 @@ def test_no_more_generations_are_opened_than_files_may_be_and_the_others_are_cou
     assert follow.texts(after=1.0) == ["5"]
 
 
+def test_a_generation_that_is_given_up_is_counted_once_however_many_before_it_are_known(log: Path) -> None:
+    follow = Follow(log, start_at="beginning", bounds=Bounds(files=3))
+    write(log, "0\n")
+    assert follow.texts() == ["0"]
+    set_modified(log.rename(log.with_name("server.log.1")), 1001.0)
+    write(log, "1\n")
+    assert follow.texts() == ["1"]
+    for number in range(2, 6):
+        set_modified(log.rename(log.with_name(f"server.log.{number}")), 1000.0 + number)
+        write(log, f"{number}\n")
+    follow.restart()
+    assert follow.all_texts() == ["2"]
+    assert follow.follower.tally.forgotten == 2
+
+
 def test_an_empty_file_between_two_does_not_let_the_later_one_go_first(log: Path) -> None:
     follow = Follow(log, start_at="beginning", bounds=Bounds(poll_lines=1))
     write(log, "0\n")
