@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -284,14 +285,14 @@ sys.exit(cli.main(sys.argv[1:]))
 
 
 @pytest.fixture
-def unreadable(tmp_path: Path) -> Path:
-    """A file that its reader, who is nobody, may not open."""
-    path = tmp_path / "vllm.log"
-    path.write_bytes(b"")
-    path.chmod(0)
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(folder.stat().st_mode | 0o111)
-    return path
+def unreadable() -> Iterator[Path]:
+    """A file that its reader, who is nobody, may not open. Beside pytest's folders, which any other pytest shuts."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "vllm.log"
+        path.write_bytes(b"")
+        path.chmod(0)
+        Path(folder).chmod(0o711)
+        yield path
 
 
 @pytest.mark.e2e
