@@ -294,6 +294,19 @@ def test_a_line_in_pieces_survives_a_restart_between_them(log: Path) -> None:
     assert follow.texts() == ["one line"]
 
 
+def test_a_line_in_pieces_survives_a_truncation_before_it_and_a_restart_within_it(log: Path) -> None:
+    stamp = "2026-01-01T00:00:00Z"
+    write(log, f"{stamp} stdout F before, and long enough\n")
+    follow = Follow(log, start_at="beginning")
+    assert follow.texts() == ["before, and long enough"]
+    os.truncate(log, 0)
+    write(log, f"{stamp} stdout P one \n")
+    assert follow.texts() == []
+    follow.restart()
+    write(log, f"{stamp} stdout F line\n")
+    assert follow.texts() == ["one line"]
+
+
 def test_a_line_in_pieces_survives_rotation_between_them(log: Path) -> None:
     stamp = "2026-01-01T00:00:00Z"
     follow = Follow(log, start_at="beginning")
