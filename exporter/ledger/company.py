@@ -74,6 +74,11 @@ class Company:
         )
 
 
+def suspicion(companies: Iterable[Company], first: int, stop: int, slice_seconds: float) -> Floats:
+    """Above 0 in those of the slices [first, stop) in which somebody unknown of any of them was or may have been."""
+    return sum((one.suspicion(first, stop, slice_seconds) for one in companies), np.zeros(stop - first))
+
+
 def _presence(stretches: Sequence[Stretch], first: int, stop: int, slice_seconds: float) -> Floats | None:
     since, until = first * slice_seconds, stop * slice_seconds
     near = [one for one in stretches if one[0] < until and one[1] > since]

@@ -37,6 +37,7 @@ def summary(ledger: Ledger) -> dict[str, Any]:
                 "booked": ledger.books[name].booked,
                 "unsettled": unsettled[name],
                 "idle": [ledger.idle[name].mean, ledger.idle[name].seconds],
+                "coarse": ledger.coarse[name].snapshot(),
             }
             for name, meter in ledger.meters.items()
         },
@@ -89,7 +90,9 @@ def restore(ledger: Ledger, saved: Mapping[str, Any], store: Mapping[str, bytes]
         meter.restore(device["meter"])
         ledger.idle[name].mean, ledger.idle[name].seconds = device["idle"]
         books = ledger.books[name] = Books(device["metered"], device["held"], dict(device["booked"]))
-        if name not in kept:
+        if name in kept:
+            ledger.coarse[name].restore(device.get("coarse", []))
+        else:
             books.held = 0.0
             books.book("unattributed", device["unsettled"])
     ledger.absent = dict(list(known.items())[-_MOST_ABSENT:])

@@ -14,12 +14,17 @@ _MOST_POINTS = 8192
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Energy used evenly over [start, end). `interpolated`: the readings had a hole there."""
+    """Energy used over [start, end), evenly as far as the sensor tells.
+
+    `interpolated`: the readings had a hole there. `whole`: a counter's step, both ends of which were looked at closely,
+    so that this is the energy of just this time.
+    """
 
     start: float
     end: float
     joules: float
     interpolated: bool = False
+    whole: bool = False
 
 
 class PowerTrack:

@@ -10,6 +10,7 @@ and may say so of a past in which nothing was metered. Every joule has a row:
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,10 @@ from exporter.domain.readings import Device, Reading
 from exporter.domain.settings import AttributionSettings
 from exporter.domain.snapshot import Share
 from exporter.ledger.claims import Claims
-from exporter.ledger.company import Company
+from exporter.ledger.coarse import CoarseSteps, Ready, Step, refine
+from exporter.ledger.company import Company, suspicion
 from exporter.ledger.idle import GUARD_SLICES, IdleBaseline, quiet
+from exporter.ledger.integral import Segment
 from exporter.ledger.meter import Meter
 from exporter.ledger.slices import PRESENCE, Reserved, Slices
 
@@ -81,6 +84,7 @@ class Ledger:
         self.horizon_seconds = settings.horizon_seconds
         self.meters = {device.name: Meter(device) for device in devices}
         self.books = {device.name: Books() for device in devices}
+        self.coarse = {device.name: CoarseSteps(device) for device in devices}
         self.idle = {device.name: IdleBaseline(idle_watts.get(device.name)) for device in devices}
         self.absent: dict[str, Any] = {}
         self.company = {server: Company() for server in users}
@@ -124,7 +128,7 @@ class Ledger:
         frontier, lost = meter.frontier, meter.lost_seconds
         segments = meter.receive(reading)
         for segment in segments:
-            self._deposit(reading.device, segment.start, segment.end, segment.joules)
+            self._deposit(reading.device, segment)
         if meter.lost_seconds > lost or any(segment.interpolated for segment in segments):
             self._note_hole(reading.device, frontier, meter.frontier)
 
@@ -140,13 +144,20 @@ class Ledger:
         """How far the group's slowest sensor blurs what it tells; 0 where that is too little to matter."""
         return max((self.meters[name].grain_seconds for name in group.devices), default=0.0)
 
-    def _deposit(self, name: str, start: float, end: float, joules: float) -> None:
+    def _deposit(self, name: str, segment: Segment) -> None:
         group, index = self._place[name]
         books = self.books[name]
-        books.metered += joules
-        overdue = group.slices.deposit(index, start, end, joules)
+        books.metered += segment.joules
+        overdue = group.slices.deposit(index, segment.start, segment.end, segment.joules)
         if overdue:
             books.book("unattributed", overdue)
+        if segment.whole:
+            self.coarse[name].wait(Step(segment.start, segment.end, segment.joules))
+
+    @property
+    def is_coarse(self) -> bool:
+        """Whether some device's energy waits, step by step, for all to be told of the time of the step."""
+        return any(one.is_coarse or one.since < inf for one in self.coarse.values())
 
     @property
     def metered_joules(self) -> float:
@@ -155,11 +166,31 @@ class Ledger:
         return here + sum(float(device["metered"]) for device in self.absent.values())
 
     def frontier(self, now: float) -> float:
-        """The energy of every device is known up to here; devices silent for long are not waited for."""
-        known = ((meter.frontier, meter.patience) for meter in self.meters.values() if meter.frontier is not None)
-        return min((at for at, patience in known if now - at <= patience.silence_seconds), default=now)
+        """Energy may settle up to here: that of every device is known; devices silent for long are not waited for."""
+        heard = ((name, meter.frontier, meter.patience.silence_seconds) for name, meter in self.meters.items())
+        return min(
+            (min(at, self.coarse[name].since) for name, at, wait in heard if at is not None and now - at <= wait),
+            default=now,
+        )
 
     # --- time passes -----------------------------------------------------------------------------------------------
+
+    def refine(self, group: Group, until: int, told_until: float, running: Callable[[float], Sequence[Claims]]) -> None:
+        """Move the energy of coarse steps to when it was used.
+
+        Args:
+            group: whose steps.
+            until: number of the first slice that will not settle now; what begins before is no more refined.
+            told_until: everything has been told of the time before.
+            running: who runs, by lane, with lives up to an instant.
+        """
+        settling = group.slices.edge(until) if until > group.slices.ripe else -inf
+        ready = [
+            Ready(index, step, self.idle[name].watts, self.coarse[name].most_watts)
+            for index, name in enumerate(group.devices)
+            for step in self.coarse[name].take(told_until, settling)
+        ]
+        refine(group.slices, ready, running)
 
     def ripen(self, group: Group, until: int, reserved: Reserved, *, exclude_static: bool) -> None:
         """Let the group's slices ripen up to `until`."""
@@ -178,10 +209,8 @@ class Ledger:
         if stop - first < _LEAST_QUIET_SLICES + 2 * guard:
             return
         reserved = slices.reserve(running(), first, stop)
-        suspicion = sum(
-            (one.suspicion(first, stop, self.slice_seconds) for one in slices.company), np.zeros(stop - first)
-        )
-        calm = quiet(slices.occupancy(reserved)[PRESENCE].sum(axis=0) + suspicion, guard)
+        suspected = suspicion(slices.company, first, stop, self.slice_seconds)
+        calm = quiet(slices.occupancy(reserved)[PRESENCE].sum(axis=0) + suspected, guard)
         run = slices.place(range(first, stop))
         for index, name in enumerate(group.devices):
             self.idle[name].learn(slices.energy[index, run], calm, self.slice_seconds)

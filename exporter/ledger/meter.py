@@ -58,6 +58,7 @@ class Meter:
         self._power_period = Period(self.patience.look_seconds, always_new=device.period_seconds > 0.0)
         self._step: _Step | None = None
         self._stepped = False
+        self._watched = False
         self._last_watts: float | None = None
         self._counter_watts: tuple[float, float] | None = None
 
@@ -153,6 +154,7 @@ class Meter:
         joules = self._difference(step.joules, reading.joules)
         believable = 0.0 <= joules <= self._most(at - step.at)
         hole = reading.at - step.seen > self.patience.hole_seconds(self._counter_period.seconds)
+        watched, self._watched = self._watched, reading.at - step.seen <= self.patience.look_seconds
         self._step = _Step(at, reading.joules, reading.at)
         if not self._stepped:
             return self._first_step(at)
@@ -166,7 +168,7 @@ class Meter:
         self._counter_watts = (at, joules / (at - step.at))
         if self._check.within(_DISTRUST) is False:
             self.counter_in_use = False
-        return [Segment(step.at, at, joules, interpolated=hole)]
+        return [Segment(step.at, at, joules, interpolated=hole, whole=watched and self._watched)]
 
     def _first_step(self, at: float) -> list[Segment]:
         """The first step holds energy from before we listened, nobody knows how much: counting begins at its end."""

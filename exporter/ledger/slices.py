@@ -131,14 +131,25 @@ class Slices:
         self.left[device, number - self.base] += joules
 
     def _spread_deposit(self, device: int, start: float, end: float, joules: float) -> None:
-        first, last = self.number(start), self.number(end)
-        edges = np.arange(first, last + 2) * self.slice_seconds
-        overlap = np.minimum(edges[1:], end) - np.maximum(edges[:-1], start)
-        parts = np.maximum(overlap, 0.0)
+        first, parts = self.number(start), self.seconds_in(start, end)
         parts *= joules / parts.sum()
-        run = slice(first - self.base, last + 1 - self.base)
+        run = slice(first - self.base, first + len(parts) - self.base)
         self.energy[device, run] += parts
         self.left[device, run] += parts
+
+    def seconds_in(self, start: float, end: float) -> Floats:
+        """Seconds of [start, end) in each slice from the one that holds its start to the one that holds its end."""
+        edges = np.arange(self.number(start), self.number(end) + 2) * self.slice_seconds
+        overlap: Floats = np.minimum(edges[1:], end) - np.maximum(edges[:-1], start)
+        return np.maximum(overlap, 0.0)
+
+    def move(self, device: int, first: int, change: Floats) -> None:
+        """Move energy among slices from number `first` on: what some lose, as far as it is left, others gain."""
+        left = self.left[device, first - self.base : first - self.base + len(change)]
+        loss, gain = np.minimum(np.maximum(-change, 0.0), left), np.maximum(change, 0.0)
+        if gain.any():
+            left += gain * (loss.sum() / gain.sum()) - loss
+            self.touched = min(self.touched, first)
 
     def register(self, lane: int, claims: Claims) -> None:
         """Enter claims into the slices, so that their weight counts from now on."""

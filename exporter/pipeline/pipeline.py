@@ -111,14 +111,15 @@ class Pipeline:
         """Time has come to `now`. Returns the requests that settled."""
         for server in self.servers.values():
             server.requests.give_up_silent(min(now, server.heard_until))
-        return self._settle(self._find_watermark(now))
+        told = self._told_until(now)
+        return self._settle(self._find_watermark(now, told), told)
 
     def finish(self, now: Instant) -> list[SettledRequest]:
         """The story ends at `now`: settle what has ended and close all books. Nothing can follow; no way to pause."""
         stop = self._slice_number(now) + 1  # whoever ended in the slice that is running now has ended
         for server in self.servers.values():
             server.gauges.look(inf)
-        settled = self._settle(stop * self.settings.attribution.slice_seconds)
+        settled = self._settle(stop * self.settings.attribution.slice_seconds, inf)
         self._settling.close(stop)
         return settled
 
@@ -127,19 +128,27 @@ class Pipeline:
     def _slice_number(self, instant: float) -> int:
         return int(instant / self.settings.attribution.slice_seconds)
 
-    def _find_watermark(self, now: Instant) -> float:
-        """Where the watermark may go. A log that is not read on holds it up, but not for ever."""
+    def _told_until(self, now: Instant) -> float:
+        """Everything has been told of the time before this, as far as energy asks for it.
+
+        A quick sensor's is not asked for beyond what is metered; a slow one's has to be told of whole steps ahead.
+        """
         rules = self.settings.attribution
         heard = (server.heard_until - server.settle_seconds() for server in self.servers.values())
-        until = min([now - rules.slice_seconds, self.ledger.frontier(now), *heard])
+        metered = inf if self.ledger.is_coarse else self.ledger.frontier(now)
+        until = min([now - rules.slice_seconds, metered, *heard])
         for server in self.servers.values():
             server.gauges.look(until)
-        until = min((server.gauges.wait(until) for server in self.servers.values()), default=until)
-        return max(until, now - 0.75 * rules.horizon_seconds, self.watermark)
+        return min((server.gauges.wait(until) for server in self.servers.values()), default=until)
 
-    def _settle(self, watermark: float) -> list[SettledRequest]:
+    def _find_watermark(self, now: Instant, told_until: float) -> float:
+        """Where the watermark may go. A log that is not read on holds it up, but not for ever."""
+        until = min(told_until, self.ledger.frontier(now))
+        return max(until, now - 0.75 * self.settings.attribution.horizon_seconds, self.watermark)
+
+    def _settle(self, watermark: float, told_until: float) -> list[SettledRequest]:
         self.watermark = watermark
-        batches = self._settling.advance(self._slice_number(watermark))
+        batches = self._settling.advance(self._slice_number(watermark), told_until)
         for name, server in self.servers.items():
             server.gauges.forget(min(group.slices.edge(group.slices.closed) for group, _ in self.ledger.serving(name)))
         settled = [one for name, batch in batches.items() if batch.finished for one in self.servers[name].count(batch)]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 
 import numpy as np
@@ -106,13 +107,18 @@ class Settling:
         self._observer = observer
         self._horizon = round(ledger.horizon_seconds / ledger.slice_seconds)
 
-    def advance(self, until: int) -> dict[str, Batch]:
-        """Let slices before number `until` ripen and settle what ended in them. Returns what settled, by server."""
+    def advance(self, until: int, told_until: float) -> dict[str, Batch]:
+        """Let slices before number `until` ripen and settle what ended in them. Returns what settled, by server.
+
+        Everything has been told of the time before `told_until`, though its energy may not settle yet.
+        """
         self.leap(until)
         for server, requests in self._servers.items():
             fresh = requests.fresh()
             if fresh:
                 self._ledger.register(server, Claims.of([one.life for one in fresh]))
+        for group in self._ledger.groups:
+            self._ledger.refine(group, until, told_until, partial(self._running, group))
         edge = until * self._ledger.slice_seconds
         batches = {server: Batch(requests.due(edge)) for server, requests in self._servers.items()}
         for group in self._ledger.groups:

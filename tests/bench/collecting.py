@@ -4,17 +4,19 @@
 
 A board's energy counter and power are collected every so many seconds and looked at as source `dcgm` looks, about
 once a second; the pipeline shares the energy among requests as live. Beside it stand the same run with the counter as
-NVML tells it, and, where there is no counter, by power alone. `requests` is the share error, the sum of |error| over
+NVML tells it, one where the idle power is configured rather than learned, and, where there is no counter, by power
+alone. `requests` is the share error, the sum of |error| over
 the sum of truth; `median` that of a single request's |error|; `metered` by how much the board's whole energy is off.
 """
 
 import argparse
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from exporter.domain.readings import CounterReading, PowerReading
+from exporter.domain.settings import PowerSettings
 from exporter.domain.snapshot import SettledRequest
 from exporter.domain.units import Instant, Joules, Watts, later
 from exporter.pipeline.pipeline import Pipeline
@@ -62,12 +64,17 @@ def collected(run: Run, collect: float, *, counter: bool, until: float) -> Itera
                 yield Told(Instant(at), reading=CounterReading(f"gpu{index}", Instant(at), Joules(1e4 + energy)))
 
 
-def score(run: Run, collect: float | None, *, counter: bool = True) -> Score:
-    """Tell a run with power collected so often, or as NVML tells it (None)."""
+def score(run: Run, collect: float | None, *, counter: bool = True, idle_known: float = 0.0) -> Score:
+    """Tell a run with power collected so often, or as NVML tells it (None).
+
+    `idle_known`: by what factor of the truth idle power is configured; 0: it is learned.
+    """
     about = {"has_counter": counter, "period_seconds": collect or 0.0}
     if not counter:
         about["power_window_seconds"] = POWER_WINDOW_SECONDS
-    pipeline = Pipeline(settings(), gpus(len(run.physics.gpu_shares), **about), run.begin)
+    watts = {f"gpu{index}": idle_known * run.physics.idle_watts * share for index, share in _shares(run) if idle_known}
+    told = replace(settings(), power=PowerSettings(idle_watts=watts))
+    pipeline = Pipeline(told, gpus(len(run.physics.gpu_shares), **about), run.begin)
     end = later(run.end, AFTER_SECONDS + 4.0 * (collect or 0.0))
     power: Iterable[Told] = counters(run, until=end)
     if collect is not None:
@@ -75,6 +82,10 @@ def score(run: Run, collect: float | None, *, counter: bool = True) -> Score:
     settled = tell(pipeline, power, hear(events(run)), begin=run.begin, end=end)
     since = later(run.begin, LEARNING * (run.end - run.begin))
     return Score(share_error(run, settled, since=since), _median(run, settled, since), _metered(run, pipeline, end))
+
+
+def _shares(run: Run) -> Iterable[tuple[int, float]]:
+    return enumerate(run.physics.gpu_shares)
 
 
 def _median(run: Run, settled: Sequence[SettledRequest], since: float) -> float:
@@ -105,6 +116,9 @@ def table(seeds: int, seconds: float) -> Iterator[str]:
         yield _row(mean, "NVML's counter", [score(run, None) for run in runs])
         for collect in INTERVALS:
             yield _row(mean, f"counter, every {collect:g} s", [score(run, collect) for run in runs])
+        for idle, name in ((1.0, ""), (0.95, " 5 % too low"), (1.05, " 5 % too high")):
+            scores = [score(run, INTERVALS[-1], idle_known=idle) for run in runs]
+            yield _row(mean, f"counter, every {INTERVALS[-1]:g} s, idle power set{name}", scores)
         for collect in INTERVALS[::3]:
             yield _row(mean, f"power alone, every {collect:g} s", [score(run, collect, counter=False) for run in runs])
 
