@@ -13,7 +13,7 @@ from exporter.domain.units import Instant
 from exporter.metering import opening
 from exporter.metering.opening import check_devices, open_pipeline, open_sources
 from exporter.power.select import Chosen, Opened
-from tests.metering.test_changeover import GPU, Steady
+from tests.metering.steady import GPU, Steady
 
 ELSEWHERE = Settings(servers=(ServerSettings("chat", (), gpus=("gpu7",)),))
 

@@ -17,7 +17,7 @@ from exporter.power.source import PowerSource
 from tests.e2e.accelerated import AcceleratedClock, Pace
 from tests.gateway.servers import SSE, answering
 from tests.gateway.test_breaking import free_port
-from tests.metering.test_changeover import CPU, GPU, NO_DRIVER, Steady
+from tests.metering.steady import CPU, GPU, NO_DRIVER, Steady
 
 SPEED = 20.0
 PIECE = b'data: {"id": "r1", "choices": [{"text": "x"}]}\n\n'
