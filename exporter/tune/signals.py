@@ -44,12 +44,13 @@ class Deferral:
 def signals_met() -> Iterator[Deferral]:
     """Meet signals while this lasts; within itself it is one and the same, so that no part interrupts another.
 
-    Only a program's main thread can meet signals: in another thread nothing is changed.
+    What we were started to ignore stays ignored: SIGHUP under nohup, SIGINT in the background of a script. Only a
+    program's main thread can meet signals: in another thread nothing is changed.
     """
-    met = signal.getsignal(SIGNALS[0])
+    met = next((handler for handler in map(signal.getsignal, SIGNALS) if isinstance(handler, _Handler)), None)
     if threading.current_thread() is not threading.main_thread():
         yield Deferral()
-    elif isinstance(met, _Handler):
+    elif met is not None:
         yield met.deferral
     else:
         with _handled(Deferral()) as deferral:
@@ -68,7 +69,8 @@ class _Handler:
 
 @contextmanager
 def _handled(deferral: Deferral) -> Iterator[Deferral]:
-    before = {number: signal.signal(number, _Handler(deferral)) for number in SIGNALS}
+    heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, _Handler(deferral)) for number in heeded}
     try:
         yield deferral
     finally:

@@ -60,6 +60,18 @@ def test_afterwards_signals_do_what_they_did_before() -> None:
     assert [signal.getsignal(number) for number in SIGNALS] == before
 
 
+@pytest.mark.parametrize("ignored", SIGNALS)
+def test_what_we_were_started_to_ignore_stays_ignored(ignored: int) -> None:
+    before = signal.signal(ignored, signal.SIG_IGN)
+    try:
+        with signals_met() as outer, signals_met() as inner:
+            send(ignored)
+            assert inner is outer
+        assert signal.getsignal(ignored) is signal.SIG_IGN
+    finally:
+        signal.signal(ignored, before)
+
+
 def test_guards_within_guards_do_not_interrupt_each_other() -> None:
     done = []
 
