@@ -6,7 +6,6 @@ Every command that asks somebody takes the same options (`add_access_arguments`,
 
 import argparse
 import ssl
-from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.client import HTTPException, HTTPResponse, IncompleteRead
@@ -16,6 +15,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import unquote_to_bytes, urlencode
 from urllib.request import HTTPSHandler, Request, build_opener
 
+from exporter.credentials import basic, bearer, first_line, is_token
 from exporter.domain.errors import UsageError, WebError
 
 _TIMEOUT_SECONDS = 120.0
@@ -91,18 +91,17 @@ def access_of(options: argparse.Namespace) -> Access:
 
 
 def _secret(path: Path | None) -> str:
-    """The first line of a file: secrets on a command line are seen by everybody on the machine."""
     if path is None:
         return ""
     try:
-        return path.read_text(encoding="utf-8").partition("\n")[0].strip()
+        return first_line(path)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from error
 
 
 def _token(path: Path | None) -> str:
     token = _secret(path)
-    if path is not None and not (token and token.isascii() and token.isprintable()):
+    if path is not None and not is_token(token):
         raise UsageError(f"{path}: its first line is no token")
     return token
 
@@ -235,10 +234,10 @@ def _apart(url: str) -> tuple[str, bytes]:
 
 def _headers(shown: bytes, access: Access) -> Mapping[str, str]:
     if access.token:
-        return {"Authorization": f"Bearer {access.token}"}
+        return bearer(access.token)
     if access.user:
         shown = f"{access.user}:{access.password}".encode()
-    return {"Authorization": "Basic " + b64encode(shown).decode("ascii")} if shown else {}
+    return basic(shown) if shown else {}
 
 
 def _checking(access: Access) -> ssl.SSLContext:

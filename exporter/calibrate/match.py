@@ -17,6 +17,7 @@ from exporter.calibrate.verdict import Matched, document, text
 from exporter.completions.client import CompletionError, Target, endpoint
 from exporter.completions.observation import Observation
 from exporter.config.calibrations import read_calibration
+from exporter.credentials import is_token
 from exporter.domain.errors import ExporterError, UsageError
 from exporter.proxy.calibration.calibration import Calibration
 from exporter.proxy.calibration.latency import LatencyProfile
@@ -148,7 +149,7 @@ def _key(variable: str | None) -> str | None:
     if variable is None:
         return None
     key = os.environ.get(variable, "").strip()
-    if not key or not key.isascii() or not key.isprintable():
+    if not is_token(key):
         raise UsageError(f"--api-key-env: the environment variable {variable} holds no key")
     return key
 

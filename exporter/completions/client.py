@@ -17,6 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 import aiohttp
 
 from exporter.completions.streamed import BUFFERED, CUT, LEAST_STREAMED, Answer, Stream
+from exporter.credentials import bearer
 from exporter.domain.errors import ExporterError, UsageError
 
 PATIENCE_SECONDS = 60.0
@@ -77,7 +78,7 @@ class _RetryError(Exception):
 @asynccontextmanager
 async def asking(target: Target, timeout_seconds: float) -> AsyncIterator["Client"]:
     """A client of a server for as long as the context lasts. `timeout_seconds`: for each answer."""
-    headers = {} if target.key is None else {"Authorization": f"Bearer {target.key}"}
+    headers = {} if target.key is None else bearer(target.key)
     timeout = aiohttp.ClientTimeout(total=timeout_seconds)
     async with aiohttp.ClientSession(headers=headers, timeout=timeout, trace_configs=[_clock()]) as session:
         yield Client(session, target)

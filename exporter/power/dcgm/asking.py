@@ -7,14 +7,13 @@ they rotate.
 import http.client
 import ssl
 import time
-from base64 import b64encode
 from contextlib import suppress
 from io import BufferedReader, RawIOBase
-from pathlib import Path
 from socket import socket
 from typing import Any
 from urllib.parse import urlsplit
 
+from exporter.credentials import basic, bearer, first_line, is_token
 from exporter.domain.errors import SourceError
 from exporter.domain.settings import DcgmSettings
 
@@ -116,12 +115,11 @@ class Asker:
         settings = self._settings
         if settings.token_file is not None:
             token = _secret(settings.token_file, "token_file")
-            if not token.isascii():
+            if not is_token(token):
                 raise AskError("no_secret", f"power.dcgm.token_file: {settings.token_file} holds no token")
-            return {"Authorization": f"Bearer {token}"}
+            return bearer(token)
         if settings.user is not None and settings.password_file is not None:
-            pair = f"{settings.user}:{_secret(settings.password_file, 'password_file')}"
-            return {"Authorization": "Basic " + b64encode(pair.encode()).decode("ascii")}
+            return basic(f"{settings.user}:{_secret(settings.password_file, 'password_file')}".encode())
         return {}
 
     def _refused(self, status: int) -> AskError:
@@ -182,9 +180,8 @@ class _InTime(RawIOBase):
 
 
 def _secret(path: str, key: str) -> str:
-    """The first line of a file."""
     try:
-        secret = Path(path).read_text(encoding="utf-8").partition("\n")[0].strip()
+        secret = first_line(path)
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is not text"
         raise AskError("no_secret", f"power.dcgm.{key}: {path} cannot be read: {why}") from error

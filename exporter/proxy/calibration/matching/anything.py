@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 from exporter.proxy.calibration.matching.spread import JITTER, JITTER_SECONDS, TOLERANCE, Spread
-from exporter.proxy.calibration.matching.timings import Timings, median
+from exporter.proxy.calibration.matching.timings import Timings, median_known
 from exporter.proxy.proxy import Floats
 
 _DECADES = math.log(1e6)
@@ -35,7 +35,7 @@ def _tokens(timings: Timings, weight: float) -> float:
     seen = np.log(timings.seconds_per_output_token)
     if not np.isfinite(seen).any():
         return 0.0
-    middle = (median(seen) + _AROUND).reshape(-1, 1, 1)
+    middle = (median_known(seen) + _AROUND).reshape(-1, 1, 1)
     width = np.hypot(_WIDTHS, TOLERANCE).reshape(1, -1, 1)
     return _mean(np.log(Spread(middle, width, width).density(seen)), weight, _PART / len(_WIDTHS))
 
@@ -53,7 +53,7 @@ def _first_tokens(timings: Timings, weight: float) -> float:
 def _slopes(timings: Timings) -> Floats:
     """Seconds per prompt token (second axis), behind each delay (first axis)."""
     prompts = np.maximum(timings.prompt_tokens, 1.0)
-    middles = [median((timings.time_to_first_token_seconds - delay) / prompts) for delay in _DELAYS]
+    middles = [median_known((timings.time_to_first_token_seconds - delay) / prompts) for delay in _DELAYS]
     likely = np.maximum(np.nan_to_num(middles, nan=1.0), 1e-7)
     return np.asarray(likely[:, None, None, None] * np.exp(_AROUND)[:, None, None], dtype=np.float64)
 

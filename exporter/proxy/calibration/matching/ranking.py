@@ -14,7 +14,7 @@ from exporter.proxy.calibration.matching.fitting import (
     log_evidence_of_anything,
     weight_of,
 )
-from exporter.proxy.calibration.matching.timings import Timings, median, span
+from exporter.proxy.calibration.matching.timings import Timings, median_known, span
 from exporter.proxy.calibration.matching.trial import Trial
 from exporter.proxy.proxy import Floats
 
@@ -145,8 +145,8 @@ def _ranking(fits: list[Fit], used: Timings) -> Ranking:
         timings=len(used),
         tokens=int(np.count_nonzero(np.isfinite(used.seconds_per_output_token))),
         first_tokens=int(np.count_nonzero(np.isfinite(first))),
-        tokens_per_second=1.0 / median(used.seconds_per_output_token),
-        first_token_seconds=median(used.time_to_first_token_seconds),
+        tokens_per_second=1.0 / median_known(used.seconds_per_output_token),
+        first_token_seconds=median_known(used.time_to_first_token_seconds),
         prompt_tokens=span(used.prompt_tokens),
     )
 

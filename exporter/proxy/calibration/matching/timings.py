@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exporter.proxy.proxy import Floats
+from exporter.regression.median import median
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +41,10 @@ class Timings:
         return self.rows(np.linspace(0, len(self) - 1, most).astype(np.intp))
 
 
-def median(values: Floats) -> float:
+def median_known(values: Floats) -> float:
     """Of those that are known; NaN where none is."""
     known = values[np.isfinite(values)]
-    return float(np.median(known)) if len(known) else math.nan
+    return median(known) if len(known) else math.nan
 
 
 def span(values: Floats) -> tuple[float, float]:
