@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING
 from exporter import __version__
 from exporter.clock import SystemClock
 from exporter.domain.errors import StateError
+from exporter.domain.health import DissectionsView, Health, Published, SourceView, WebView
 from exporter.domain.readings import worst_method
-from exporter.domain.snapshot import DissectionsView, Health, Published, SettledRequest, Snapshot, SourceView, WebView
+from exporter.domain.snapshot import SettledRequest, Snapshot
 from exporter.domain.units import Instant
 from exporter.feeds.feed import Feed
 from exporter.pipeline.pipeline import SAMPLES, Pipeline

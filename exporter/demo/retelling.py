@@ -15,8 +15,9 @@ from exporter import __version__
 from exporter.demo.progress import Progress
 from exporter.demo.shipped import Chosen, find, in_words
 from exporter.demo.summary import Recorded, Result, summary
+from exporter.domain.health import Health, Published
 from exporter.domain.settings import ListenAddress
-from exporter.domain.snapshot import Health, Published, SettledRequest, Snapshot
+from exporter.domain.snapshot import SettledRequest, Snapshot
 from exporter.domain.units import Instant
 from exporter.listening import url_of
 from exporter.recording.entries import Header

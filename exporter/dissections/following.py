@@ -16,7 +16,7 @@ from typing import Final
 from exporter.dissections import files
 from exporter.domain.dissection import Dissection
 from exporter.domain.errors import ComponentsError
-from exporter.domain.snapshot import DissectionsView
+from exporter.domain.health import DissectionsView
 from exporter.metrics.dissected import that_fit
 
 log = logging.getLogger(__name__)

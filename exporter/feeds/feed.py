@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from exporter.domain.events import RequestEvent
-from exporter.domain.snapshot import LogView
+from exporter.domain.health import LogView
 from exporter.domain.units import Instant
 
 

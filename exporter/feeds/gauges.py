@@ -15,7 +15,7 @@ import aiohttp
 from exporter.clock import SystemClock
 from exporter.domain.errors import ExporterError
 from exporter.domain.gauges import Gauge
-from exporter.domain.snapshot import GaugeFailure, GaugeView
+from exporter.domain.health import GaugeFailure, GaugeView
 from exporter.domain.units import Instant
 from exporter.feeds import families
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from exporter.domain.events import Completed, Ended, RequestEvent, Started
-from exporter.domain.snapshot import LogView
+from exporter.domain.health import LogView
 from exporter.domain.units import Instant
 from exporter.feeds.feed import Told
 

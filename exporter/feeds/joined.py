@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from exporter.domain.snapshot import LogView
+from exporter.domain.health import LogView
 from exporter.domain.units import Instant
 from exporter.feeds.feed import Feed, Told
 from exporter.feeds.joining import Joiner

@@ -7,8 +7,8 @@ from math import inf
 from typing import Any
 
 from exporter.domain.events import Ignored, Used
+from exporter.domain.health import LogView
 from exporter.domain.lines import Line
-from exporter.domain.snapshot import LogView
 from exporter.domain.units import Instant
 from exporter.feeds.feed import Told
 from exporter.requests.arrival import Arrival

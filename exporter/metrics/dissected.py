@@ -7,7 +7,7 @@ later one is shown.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from exporter.domain.dissection import Capture, ComponentEnergy, Dissection
-from exporter.domain.snapshot import DissectionsView
+from exporter.domain.health import DissectionsView
 from exporter.metrics.catalogue import components
 from exporter.metrics.catalogue.family import Family
 

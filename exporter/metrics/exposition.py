@@ -20,7 +20,8 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar as ClientExemplar
 from prometheus_client.utils import floatToGoString
 
-from exporter.domain.snapshot import Exemplar, HistogramValue, Published
+from exporter.domain.health import Published
+from exporter.domain.snapshot import Exemplar, HistogramValue
 from exporter.metrics.accept import qualities
 from exporter.metrics.catalogue import CATALOGUE
 from exporter.metrics.catalogue.family import Family

@@ -11,27 +11,22 @@ from typing import NamedTuple, TypeVar, get_args
 
 from exporter.domain.durations import written_duration
 from exporter.domain.events import Closing, Outcome
+from exporter.domain.health import GaugeFailure, Health, LogView, Published, Refused, SourceView
 from exporter.domain.readings import Device
 from exporter.domain.snapshot import (
     BudgetView,
     CarbonView,
     DeviceView,
     Direction,
-    GaugeFailure,
-    Health,
     HistogramValue,
-    LogView,
     ModelView,
     Phase,
     ProxyView,
-    Published,
-    Refused,
     ScoreName,
     ScoreView,
     ServerView,
     Share,
     Snapshot,
-    SourceView,
 )
 from exporter.metrics import dissected
 from exporter.metrics.catalogue import attribution, budgets, energy, itself, proxies, requests

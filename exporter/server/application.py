@@ -10,8 +10,8 @@ from collections.abc import Callable
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
+from exporter.domain.health import Published
 from exporter.domain.settings import ApiAccess
-from exporter.domain.snapshot import Published
 from exporter.metrics.accept import qualities
 from exporter.metrics.exposition import render
 from exporter.proxy.calibration.calibration import to_json

@@ -6,18 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import get_args
 
+from exporter.domain.health import LogView, Published, SourceView
 from exporter.domain.readings import Method
-from exporter.domain.snapshot import (
-    DeviceView,
-    HistogramValue,
-    LogView,
-    ModelView,
-    Published,
-    ServerView,
-    Share,
-    Snapshot,
-    SourceView,
-)
+from exporter.domain.snapshot import DeviceView, HistogramValue, ModelView, ServerView, Share, Snapshot
 from exporter.server.comparison import comparison
 from exporter.server.pieces import (
     NOTHING,

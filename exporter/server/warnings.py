@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 
+from exporter.domain.health import Published
 from exporter.domain.readings import Method
-from exporter.domain.snapshot import HistogramValue, Published, Snapshot
+from exporter.domain.snapshot import HistogramValue, Snapshot
 from exporter.server.pieces import warning
 from exporter.server.quantities import count
 

@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from exporter.domain.health import Published
 from exporter.domain.settings import BudgetSettings, ProxyName
-from exporter.domain.snapshot import BudgetView, Published, Snapshot
+from exporter.domain.snapshot import BudgetView, Snapshot
 from exporter.domain.units import Joules
 from exporter.metrics.exposition import render
 from tests.metrics.examples import (

@@ -17,7 +17,7 @@ from exporter.cli import main
 from exporter.demo.shipped import FOLDER, find, shipped
 from exporter.demo.summary import Recorded, Result, summary
 from exporter.domain.errors import UsageError
-from exporter.domain.snapshot import Health, Published
+from exporter.domain.health import Health, Published
 from exporter.domain.units import Instant
 from exporter.recording.recording import Recording
 from exporter.server.warnings import warnings

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from exporter.app import exporting
 from exporter.clock import SystemClock
 from exporter.doctor import gauge
+from exporter.domain.health import GaugeFailure
 from exporter.domain.settings import ListenAddress, PowerSettings, RequestSettings, ServerSettings, Settings
-from exporter.domain.snapshot import GaugeFailure
 from exporter.feeds import families
 from exporter.feeds.gauges import Poller, polling, session
 from exporter.server import serve

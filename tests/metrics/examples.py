@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
+from exporter.domain.health import DissectionsView, GaugeView, Health, LogView, Published, SourceView, WebView
 from exporter.domain.readings import Device
 from exporter.domain.settings import DURATION_BUCKETS, ENERGY_BUCKETS, TOKEN_ENERGY_BUCKETS, BudgetSettings, ProxyName
 from exporter.domain.snapshot import (
@@ -11,23 +12,16 @@ from exporter.domain.snapshot import (
     CarbonView,
     CoefficientView,
     DeviceView,
-    DissectionsView,
     Exemplar,
-    GaugeView,
     Ground,
-    Health,
     HistogramValue,
-    LogView,
     ModelView,
     ProxyView,
-    Published,
     ScoreName,
     ScoreView,
     ServerView,
     SettledRequest,
     Snapshot,
-    SourceView,
-    WebView,
 )
 from exporter.domain.units import Instant, Joules, Watts
 from exporter.proxy.scoring.scores import RATIO_BOUNDS

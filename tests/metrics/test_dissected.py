@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from exporter.domain.dissection import Case, Dissection, Trials
-from exporter.domain.snapshot import DissectionsView, Published
+from exporter.domain.health import DissectionsView, Published
 from exporter.metrics.dissected import case_labels, that_fit
 from tests.dissections.examples import CPU, component, dissection
 from tests.metrics.examples import health, nothing_yet

@@ -10,8 +10,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from prometheus_client.samples import Sample
 
+from exporter.domain.health import Published
 from exporter.domain.settings import ENERGY_BUCKETS
-from exporter.domain.snapshot import CoefficientView, Direction, ModelView, ProxyView, Published
+from exporter.domain.snapshot import CoefficientView, Direction, ModelView, ProxyView
 from exporter.domain.units import Watts
 from exporter.metrics.catalogue import CATALOGUE
 from exporter.metrics.exposition import OPENMETRICS_TYPE, TEXT_TYPE, families, render

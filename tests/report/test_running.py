@@ -8,7 +8,7 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from exporter.domain.errors import ReportError
-from exporter.domain.snapshot import Published
+from exporter.domain.health import Published
 from exporter.metrics.exposition import render
 from exporter.report.account import Account
 from exporter.report.leaderboard import standings

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from exporter.domain.snapshot import Published
+from exporter.domain.health import Published
 from exporter.server import build
 from tests.metrics.examples import published
 

@@ -8,8 +8,8 @@ from urllib.parse import quote
 import pytest
 from yarl import URL
 
+from exporter.domain.health import Published
 from exporter.domain.readings import Device
-from exporter.domain.snapshot import Published
 from exporter.domain.units import Instant, Joules
 from exporter.metrics.exposition import OPENMETRICS_TYPE, TEXT_TYPE, render
 from exporter.proxy.proxies import UNITS

@@ -6,8 +6,9 @@ from html.parser import HTMLParser
 
 import pytest
 
+from exporter.domain.health import Published
 from exporter.domain.readings import Method
-from exporter.domain.snapshot import CoefficientView, Published
+from exporter.domain.snapshot import CoefficientView
 from exporter.domain.units import Watts
 from exporter.server.page import CONTENT_SECURITY_POLICY, landing_page
 from tests.metrics.examples import (

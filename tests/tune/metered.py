@@ -7,9 +7,9 @@ from typing import Any
 import pynvml
 
 from exporter.domain.events import Completed
+from exporter.domain.health import Health, Published
 from exporter.domain.readings import CounterReading, Device, Method
 from exporter.domain.settings import AttributionSettings, RequestSettings, ServerSettings, Settings
-from exporter.domain.snapshot import Health, Published
 from exporter.domain.units import Instant, Joules
 from exporter.metrics.exposition import render
 from exporter.pipeline.pipeline import Pipeline

@@ -34,7 +34,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How reading goes. The first five are those of `exporter.domain.snapshot.LogView`.
+    """How reading goes. The first five are those of `exporter.domain.health.LogView`.
 
     Attributes:
         files: followed now. bytes: read since start. rotations: files seen to rotate or to be truncated.

@@ -16,7 +16,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from exporter.config.webfile import RateLimit, TlsFile, WebFile
-from exporter.domain.snapshot import Refused, WebView
+from exporter.domain.health import Refused, WebView
 from exporter.server.access.inforce import InForce
 from exporter.server.access.passwords import BusyError, Passwords
 
