@@ -31,8 +31,22 @@ def fake(fake_library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return boards
 
 
+_OTHERS: set[str] = set()
+
+
+@pytest.fixture(autouse=True)
+def others() -> None:
+    """Children that other tests of this process left: none of ours."""
+    _OTHERS.clear()
+    _OTHERS.update(_pids())
+
+
+def _pids() -> list[str]:
+    return Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+
+
 def children() -> list[object]:
-    return [*Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+    return [pid for pid in _pids() if pid not in _OTHERS]
 
 
 def left() -> list[object]:
